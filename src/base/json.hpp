@@ -1,0 +1,31 @@
+#pragma once
+// JSON at our edges. `Json` builds and reads documents; logs are read with simdjson (ingest/).
+// `write_json` is the only way a document of ours is written.
+
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace understudy {
+
+using Json = nlohmann::json;  // object keys are kept sorted by bytes
+
+/// Parses one document; the error says at which byte.
+[[nodiscard]] Result<Json> parse_json(std::string_view text);
+
+enum class JsonStyle {
+  kCanonical,  ///< RFC 8785 (JCS): no space, keys in UTF-16 order, ECMAScript numbers
+  kPretty,     ///< the same, with two-space indentation and a final newline
+};
+
+/// Numbers are written as RFC 8785 demands; NaN and infinities are programmer errors: missing is
+/// null. Invalid UTF-8 is replaced by U+FFFD.
+[[nodiscard]] std::string write_json(const Json& document, JsonStyle style);
+
+/// The value rounded to 9 significant digits: what documents hold, because the last bits of `exp`
+/// and `pow` differ between machines.
+[[nodiscard]] double rounded(double value);
+
+}  // namespace understudy
