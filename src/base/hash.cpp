@@ -36,7 +36,9 @@ Sha256& Sha256::number(std::uint64_t value) {
   return bytes({big_endian.data(), big_endian.size()});
 }
 
-Sha256& Sha256::field(std::string_view data) { return number(data.size()).bytes(data); }
+Sha256& Sha256::field(std::string_view data) {
+  return number(data.size()).bytes(data);
+}
 
 Digest Sha256::finish() {
   Digest digest{};
@@ -46,7 +48,9 @@ Digest Sha256::finish() {
   return digest;
 }
 
-Digest sha256(std::string_view data) { return Sha256().bytes(data).finish(); }
+Digest sha256(std::string_view data) {
+  return Sha256().bytes(data).finish();
+}
 
 std::string hex(const Digest& digest) {
   static constexpr char kDigits[] = "0123456789abcdef";

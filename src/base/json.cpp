@@ -20,7 +20,8 @@ void append_number(std::string& out, double value) {
     return;
   }
   char buffer[40];
-  const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
+  const auto end =
+      std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific);
   const std::string_view text(buffer, static_cast<std::size_t>(end.ptr - buffer));
   const std::size_t e = text.find('e');
   std::string digits;
@@ -53,13 +54,27 @@ void append_string(std::string& out, std::string_view text) {
   const std::string valid = is_valid_utf8(text) ? std::string() : replace_invalid_utf8(text);
   for (const char c : valid.empty() ? text : std::string_view(valid)) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\b': out += "\\b"; break;
-      case '\f': out += "\\f"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20) {
           out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
@@ -117,9 +132,14 @@ void append_value(std::string& out, const Json& value, JsonStyle style, int dept
       if (!value.empty()) line(depth);
       out += ']';
       break;
-    case Json::value_t::string: append_string(out, value.get_ref<const std::string&>()); break;
-    case Json::value_t::number_float: append_number(out, value.get<double>()); break;
-    default: out += value.dump();
+    case Json::value_t::string:
+      append_string(out, value.get_ref<const std::string&>());
+      break;
+    case Json::value_t::number_float:
+      append_number(out, value.get<double>());
+      break;
+    default:
+      out += value.dump();
   }
 }
 
@@ -130,8 +150,9 @@ Result<Json> parse_json(std::string_view text) {
     return Json::parse(text);
   } catch (const Json::parse_error& error) {
     // The library's own text may quote the input: only the position is passed on.
-    return unexpected(ErrorCode::kInput, "not valid JSON",
-                      {.file = {}, .line = {}, .byte_offset = error.byte == 0 ? 0 : error.byte - 1});
+    return unexpected(
+        ErrorCode::kInput, "not valid JSON",
+        {.file = {}, .line = {}, .byte_offset = error.byte == 0 ? 0 : error.byte - 1});
   }
 }
 

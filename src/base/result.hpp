@@ -44,7 +44,9 @@ struct Unexpected {
   Error error;
 };
 
-[[nodiscard]] inline Unexpected unexpected(Error error) { return Unexpected{std::move(error)}; }
+[[nodiscard]] inline Unexpected unexpected(Error error) {
+  return Unexpected{std::move(error)};
+}
 [[nodiscard]] inline Unexpected unexpected(ErrorCode code, std::string message,
                                            ErrorContext where = {}) {
   return Unexpected{Error{code, std::move(message), std::move(where)}};
@@ -54,8 +56,8 @@ template <class T>
 class [[nodiscard]] Result {
  public:
   using value_type = T;
-  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}                // NOLINT
-  Result(Unexpected bad) : state_(std::in_place_index<1>, std::move(bad.error)) {}     // NOLINT
+  Result(T value) : state_(std::in_place_index<0>, std::move(value)) {}             // NOLINT
+  Result(Unexpected bad) : state_(std::in_place_index<1>, std::move(bad.error)) {}  // NOLINT
 
   [[nodiscard]] bool has_value() const { return state_.index() == 0; }
   explicit operator bool() const { return has_value(); }
@@ -107,16 +109,16 @@ class [[nodiscard]] Result<void> {
 /// `UNDERSTUDY_TRY(auto x, f());` declares x from f()'s value, or returns f()'s error.
 #define UNDERSTUDY_TRY(declaration, expression) \
   UNDERSTUDY_TRY_INNER(declaration, expression, UNDERSTUDY_CONCAT(us_result_, __LINE__))
-#define UNDERSTUDY_TRY_INNER(declaration, expression, name)                             \
-  auto name = (expression);                                                             \
-  if (!name) return ::understudy::unexpected(std::move(name).error());                  \
+#define UNDERSTUDY_TRY_INNER(declaration, expression, name)            \
+  auto name = (expression);                                            \
+  if (!name) return ::understudy::unexpected(std::move(name).error()); \
   declaration = std::move(name).value()
 
 /// `UNDERSTUDY_CHECK(f());` for a Result whose value is not needed.
-#define UNDERSTUDY_CHECK(expression)                                                    \
-  do {                                                                                  \
-    auto us_checked = (expression);                                                     \
-    if (!us_checked) return ::understudy::unexpected(std::move(us_checked).error());    \
+#define UNDERSTUDY_CHECK(expression)                                                 \
+  do {                                                                               \
+    auto us_checked = (expression);                                                  \
+    if (!us_checked) return ::understudy::unexpected(std::move(us_checked).error()); \
   } while (false)
 
 }  // namespace understudy

@@ -2,8 +2,8 @@
 // Counter-based random numbers (Philox 4x64-10, Salmon et al. 2011): the same key gives the same
 // sequence on every machine and library. The distributions of <random> do not, so we have our own.
 
-#include <cstdint>
 #include <Random123/philox.h>
+#include <cstdint>
 
 namespace understudy {
 

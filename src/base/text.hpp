@@ -25,9 +25,11 @@ namespace understudy {
 
 /// The candidate with the smallest edit distance, when that is at most a third of the name's
 /// length; otherwise empty.
-[[nodiscard]] std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
+[[nodiscard]] std::string nearest_name(std::string_view name,
+                                       std::span<const std::string> candidates);
 /// ` (did you mean "x"?)`, or nothing.
-[[nodiscard]] std::string did_you_mean(std::string_view name, std::span<const std::string> candidates);
+[[nodiscard]] std::string did_you_mean(std::string_view name,
+                                       std::span<const std::string> candidates);
 
 /// 1234567 → "1,234,567".
 [[nodiscard]] std::string with_commas(std::uint64_t value);
