@@ -1,0 +1,169 @@
+// The draws and verdicts of a study: the second half of StudyStore.
+
+#include "store/study_store.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::int64_t kCompleted = -1;
+
+std::int64_t first_key(Arm arm) {
+  return pack_draw_key({.arm = arm, .prefix = 0, .index = 0});
+}
+std::int64_t end_key(Arm arm) {
+  return first_key(static_cast<Arm>(static_cast<std::uint8_t>(arm) + 1));
+}
+
+std::int64_t status_of(const DrawOutcome& outcome) {
+  const auto* failure = std::get_if<Failure>(&outcome);
+  return failure == nullptr ? kCompleted : static_cast<std::int64_t>(failure->reason);
+}
+
+}  // namespace
+
+Result<void> StudyStore::add_draw(const StoredDraw& draw) {
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?)"));
+  return insert->bind(1, pack_draw_key(draw.key))
+      .bind(2, status_of(draw.outcome))
+      .bind(3, std::int64_t{draw.attempts})
+      .bind_blob(4, compressor_->compress(encode_outcome(draw.outcome)))
+      .run();
+}
+
+Result<std::int64_t> StudyStore::draw_count() {
+  UNDERSTUDY_TRY(const auto count, database_->integer("SELECT count(*) FROM draw"));
+  return count.value_or(0);
+}
+
+Result<void> StudyStore::for_each_draw_status(
+    Arm arm, const std::function<Result<void>(const DrawStatus&)>& visit) {
+  // The index alone answers this; sorting its few runs costs less than touching every answer.
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT key, status FROM draw INDEXED BY draw_by_status "
+                                    "WHERE status >= -1 AND key >= ? AND key < ? ORDER BY key"));
+  statement.bind(1, first_key(arm)).bind(2, end_key(arm));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    DrawStatus status{.key = unpack_draw_key(statement.integer(0)), .failed = {}};
+    if (statement.integer(1) != kCompleted) {
+      status.failed = static_cast<FailureReason>(statement.integer(1));
+    }
+    UNDERSTUDY_CHECK(visit(status));
+  }
+}
+
+Result<void> StudyStore::for_each_draw(
+    Arm arm, const std::function<Result<void>(const StoredDraw&)>& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT key, attempts, bytes FROM draw WHERE key >= ? AND "
+                                    "key < ? ORDER BY key"));
+  statement.bind(1, first_key(arm)).bind(2, end_key(arm));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement.bytes(2)));
+    UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
+    UNDERSTUDY_CHECK(visit({.key = unpack_draw_key(statement.integer(0)),
+                            .attempts = static_cast<std::uint32_t>(statement.integer(1)),
+                            .outcome = std::move(outcome)}));
+  }
+}
+
+Result<std::optional<StoredDraw>> StudyStore::draw(const DrawKey& key) {
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT attempts, bytes FROM draw WHERE key = ?"));
+  UNDERSTUDY_TRY(const bool row, statement->bind(1, pack_draw_key(key)).step());
+  if (!row) return std::optional<StoredDraw>();
+  UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement->bytes(1)));
+  UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
+  StoredDraw draw{.key = key,
+                  .attempts = static_cast<std::uint32_t>(statement->integer(0)),
+                  .outcome = std::move(outcome)};
+  statement->reset();
+  return std::optional<StoredDraw>(std::move(draw));
+}
+
+Result<std::int64_t> StudyStore::grader(std::string_view behavior, GradingLayer layer,
+                                        const Digest& hash) {
+  const auto layer_number = static_cast<std::int64_t>(layer);
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT OR IGNORE INTO grader (behavior, layer, hash) VALUES (?, ?, ?)"));
+  UNDERSTUDY_CHECK(
+      insert->bind_text(1, behavior).bind(2, layer_number).bind_blob(3, as_bytes(hash)).run());
+  UNDERSTUDY_TRY(Statement* const find,
+                 cached("SELECT id FROM grader WHERE behavior = ? AND layer = ? AND hash = ?"));
+  UNDERSTUDY_TRY(
+      const bool row,
+      find->bind_text(1, behavior).bind(2, layer_number).bind_blob(3, as_bytes(hash)).step());
+  UNDERSTUDY_ASSERT(row);
+  const std::int64_t id = find->integer(0);
+  find->reset();
+  return id;
+}
+
+Result<void> StudyStore::clear_verdicts(std::int64_t grader, Arm arm) {
+  UNDERSTUDY_TRY(Statement* const remove,
+                 cached("DELETE FROM verdict_block WHERE grader = ? AND arm = ?"));
+  return remove->bind(1, grader).bind(2, static_cast<std::int64_t>(arm)).run();
+}
+
+Result<void> StudyStore::add_verdicts(std::int64_t grader, Arm arm, std::uint64_t first,
+                                      std::uint64_t count,
+                                      const std::vector<SparseVerdict>& verdicts) {
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT INTO verdict_block VALUES (?, ?, ?, ?, ?)"));
+  return insert->bind(1, grader)
+      .bind(2, static_cast<std::int64_t>(arm))
+      .bind(3, static_cast<std::int64_t>(first))
+      .bind(4, static_cast<std::int64_t>(count))
+      .bind_blob(5, pack_verdicts(verdicts))
+      .run();
+}
+
+Result<void> StudyStore::for_each_verdict_block(std::int64_t grader, Arm arm,
+                                                const VerdictVisitor& visit) {
+  UNDERSTUDY_TRY(
+      Statement statement,
+      database_->prepare("SELECT first, count, bytes FROM verdict_block WHERE grader = ? "
+                         "AND arm = ? ORDER BY first"));
+  statement.bind(1, grader).bind(2, static_cast<std::int64_t>(arm));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    bool ok = false;
+    const std::vector<SparseVerdict> verdicts = unpack_verdicts(statement.bytes(2), ok);
+    if (!ok) return unexpected(ErrorCode::kInfrastructure, "a stored verdict block is damaged");
+    UNDERSTUDY_CHECK(visit(static_cast<std::uint64_t>(statement.integer(0)),
+                           static_cast<std::uint64_t>(statement.integer(1)), verdicts));
+  }
+}
+
+Result<void> StudyStore::add_judgement(std::int64_t grader, const DrawKey& key, Verdict verdict,
+                                       const DrawOutcome& answer) {
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT OR REPLACE INTO judgement VALUES (?, ?, ?, ?)"));
+  return insert->bind(1, grader)
+      .bind(2, pack_draw_key(key))
+      .bind(3, static_cast<std::int64_t>(verdict))
+      .bind_blob(4, compressor_->compress(encode_outcome(answer)))
+      .run();
+}
+
+Result<void> StudyStore::for_each_judgement(
+    std::int64_t grader, Arm arm,
+    const std::function<Result<void>(const DrawKey&, Verdict)>& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT key, verdict FROM judgement WHERE grader = ? AND "
+                                    "key >= ? AND key < ? ORDER BY key"));
+  statement.bind(1, grader).bind(2, first_key(arm)).bind(3, end_key(arm));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    UNDERSTUDY_CHECK(
+        visit(unpack_draw_key(statement.integer(0)), static_cast<Verdict>(statement.integer(1))));
+  }
+}
+
+}  // namespace understudy

@@ -1,0 +1,220 @@
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "store/schema.hpp"
+#include "store/study_store.hpp"
+
+namespace understudy {
+namespace {
+
+namespace fs = std::filesystem;
+
+class StoreTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    directory_ = (fs::temp_directory_path() /
+                  ("understudy_store_" +
+                   std::string(testing::UnitTest::GetInstance()->current_test_info()->name())))
+                     .string();
+    fs::remove_all(directory_);
+  }
+  void TearDown() override { fs::remove_all(directory_); }
+
+  StudyStore open(StudyStore::Mode mode = StudyStore::Mode::kCreate) {
+    auto store = StudyStore::open(directory_, mode);
+    EXPECT_TRUE(store.has_value()) << store.error().describe();
+    return std::move(store).value();
+  }
+
+  std::string directory_;
+};
+
+Conversation conversation(int number) {
+  Conversation made;
+  made.id = "c" + std::to_string(number);
+  made.cluster = "user" + std::to_string(number % 3);
+  made.model = "gpt";
+  made.time_s = number;
+  made.tools = "[]";
+  made.messages.resize(3);
+  made.messages[0].role = Role::kSystem;
+  made.messages[0].content = std::string(200, 's');
+  made.messages[1].content = "question number " + std::to_string(number);
+  made.messages[2].role = Role::kAssistant;
+  made.messages[2].content = "answer number " + std::to_string(number);
+  return made;
+}
+
+template <class Body>
+void commit(StudyStore& store, Body body) {
+  auto transaction = store.transaction();
+  ASSERT_TRUE(transaction.has_value());
+  body();
+  ASSERT_TRUE(transaction->commit().has_value());
+}
+
+TEST_F(StoreTest, GivesBackConversationsAsTheyWere) {
+  {
+    StudyStore store = open();
+    commit(store, [&] {
+      std::vector<std::string> texts;
+      for (int i = 0; i < 500; ++i) texts.push_back(encode_messages(conversation(i).messages));
+      ASSERT_TRUE(store.set_dictionary(texts).has_value());
+      for (int i = 0; i < 500; ++i)
+        ASSERT_TRUE(store.add_conversation(conversation(i)).has_value());
+    });
+  }
+  StudyStore store = open(StudyStore::Mode::kRead);
+  int next = 0;
+  ASSERT_TRUE(
+      store
+          .for_each_conversation([&](const StoredConversation& stored) -> Result<void> {
+            Conversation expected = conversation(next++);
+            expected.cluster.clear();  // only its hash is kept
+            EXPECT_EQ(stored.conversation, expected);
+            EXPECT_EQ(stored.cluster, hash64({"cluster", "user" + std::to_string((next - 1) % 3)}));
+            return {};
+          })
+          .has_value());
+  EXPECT_EQ(next, 500);
+}
+
+TEST_F(StoreTest, KeepsEverythingPrivateToItsOwner) {
+  open();
+  struct stat info {};
+  ASSERT_EQ(::stat(directory_.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0700U);
+  ASSERT_EQ(::stat((directory_ + "/study.db").c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 0777U, 0600U);
+}
+
+TEST_F(StoreTest, RefusesASecondWriterAndANewerSchema) {
+  {
+    StudyStore store = open();
+    const auto second = StudyStore::open(directory_, StudyStore::Mode::kWrite);
+    ASSERT_FALSE(second.has_value());
+    EXPECT_NE(second.error().message.find("another understudy process"), std::string::npos);
+  }
+  {
+    auto database = Database::open(directory_ + "/study.db", false);
+    ASSERT_TRUE(database->execute("PRAGMA user_version = 99").has_value());
+  }
+  const auto newer = StudyStore::open(directory_, StudyStore::Mode::kWrite);
+  ASSERT_FALSE(newer.has_value());
+  EXPECT_NE(newer.error().message.find("99"), std::string::npos);
+}
+
+TEST_F(StoreTest, SaysWhatIsNotAStudy) {
+  const auto missing = StudyStore::open(directory_, StudyStore::Mode::kRead);
+  ASSERT_FALSE(missing.has_value());
+  EXPECT_EQ(missing.error().code, ErrorCode::kUsage);
+  fs::create_directories(directory_);
+  std::ofstream(directory_ + "/study.db") << std::string(5000, 'x');
+  const auto garbage = StudyStore::open(directory_, StudyStore::Mode::kWrite);
+  ASSERT_FALSE(garbage.has_value());
+  EXPECT_EQ(garbage.error().code, ErrorCode::kInfrastructure);
+}
+
+TEST_F(StoreTest, DrawsAreReadInKeyOrderAndCanBeRetried) {
+  StudyStore store = open();
+  const Completion good{.content = "fine",
+                        .reasoning = "",
+                        .tool_calls = {},
+                        .finish = FinishReason::kStop,
+                        .usage = {1, 2}};
+  const Failure bad{FailureReason::kTimeout, "60 s"};
+  commit(store, [&] {
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 1}, 1, good}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 3, bad}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 1, 0}, 1, good}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kDeployedReplay, 1, 0}, 1, good}).has_value());
+  });
+  std::vector<DrawStatus> seen;
+  const auto collect = [&](const DrawStatus& status) -> Result<void> {
+    seen.push_back(status);
+    return {};
+  };
+  ASSERT_TRUE(store.for_each_draw_status(Arm::kCandidate, collect).has_value());
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_EQ(seen[0].key, (DrawKey{Arm::kCandidate, 1, 0}));
+  EXPECT_EQ(seen[1].failed, FailureReason::kTimeout);
+  EXPECT_EQ(seen[2].key, (DrawKey{Arm::kCandidate, 2, 1}));
+  commit(store, [&] {
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 4, good}).has_value());
+  });
+  EXPECT_EQ(*store.draw_count(), 4);
+  EXPECT_EQ(std::get<Completion>((*store.draw({Arm::kCandidate, 2, 0}))->outcome), good);
+}
+
+TEST_F(StoreTest, AnUncommittedTransactionLeavesNothing) {
+  StudyStore store = open();
+  {
+    auto transaction = store.transaction();
+    ASSERT_TRUE(transaction.has_value());
+    ASSERT_TRUE(store.set_meta("a", "1").has_value());
+  }
+  EXPECT_FALSE((*store.meta("a")).has_value());
+}
+
+TEST_F(StoreTest, FramePrefixesAndVerdictsComeBack) {
+  StudyStore store = open();
+  const std::vector<FrameTurn> turns = {{2, std::nullopt}, {4, 0}, {6, 900}};
+  commit(store, [&] {
+    ASSERT_TRUE(store.set_dictionary({}).has_value());
+    ASSERT_TRUE(store.add_conversation(conversation(1)).has_value());
+    ASSERT_TRUE(store.add_frame(1, turns).has_value());
+    ASSERT_TRUE(
+        store
+            .add_prefix(
+                {.id = 1, .conversation = 1, .cut = 2, .pi = 0.5, .content_hash = sha256("x")})
+            .has_value());
+    const auto grader = store.grader("refusal", GradingLayer::kScreen, sha256("v1"));
+    EXPECT_EQ(*grader, *store.grader("refusal", GradingLayer::kScreen, sha256("v1")));
+    EXPECT_NE(*grader, *store.grader("refusal", GradingLayer::kScreen, sha256("v2")));
+    ASSERT_TRUE(
+        store.add_verdicts(*grader, Arm::kDeployed, 0, 3, {{1, Verdict::kPresent}}).has_value());
+  });
+  ASSERT_TRUE(store
+                  .for_each_framed([&](const StoredConversation& stored) -> Result<void> {
+                    EXPECT_EQ(stored.turns, turns);
+                    return {};
+                  })
+                  .has_value());
+  int blocks = 0;
+  ASSERT_TRUE(
+      store
+          .for_each_verdict_block(1, Arm::kDeployed,
+                                  [&](std::uint64_t first, std::uint64_t count,
+                                      const std::vector<SparseVerdict>& verdicts) -> Result<void> {
+                                    EXPECT_EQ(first, 0U);
+                                    EXPECT_EQ(count, 3U);
+                                    EXPECT_EQ(verdicts.at(0).position, 1U);
+                                    ++blocks;
+                                    return {};
+                                  })
+          .has_value());
+  EXPECT_EQ(blocks, 1);
+  ASSERT_TRUE(store
+                  .for_each_prefix_cluster(
+                      [&](std::int64_t id, std::uint64_t cluster, double pi) -> Result<void> {
+                        EXPECT_EQ(id, 1);
+                        EXPECT_EQ(cluster, hash64({"cluster", "user1"}));
+                        EXPECT_EQ(pi, 0.5);
+                        return {};
+                      })
+                  .has_value());
+}
+
+TEST(Compressor, DamageIsAnError) {
+  const Compressor compressor("");
+  std::string blob = compressor.compress("some text that is long enough to matter, matter, matter");
+  EXPECT_TRUE(compressor.decompress(blob).has_value());
+  EXPECT_FALSE(compressor.decompress(blob.substr(0, blob.size() / 2)).has_value());
+  EXPECT_FALSE(compressor.decompress("").has_value());
+}
+
+}  // namespace
+}  // namespace understudy

@@ -1,0 +1,170 @@
+#pragma once
+// The study database: one writer, everything that happened. Records go in and out as plain types;
+// how they are packed is this module's business alone (schema.cpp, compressor.hpp).
+//
+// Errors are infrastructure: disk, lock, damage. What was committed survives kill -9 and power loss
+// (WAL, synchronous = FULL). Thread rule: one thread.
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/hash.hpp"
+#include "base/result.hpp"
+#include "records/conversation.hpp"
+#include "records/draw.hpp"
+#include "records/verdict.hpp"
+#include "store/compressor.hpp"
+#include "store/sqlite.hpp"
+
+namespace understudy {
+
+/// An eligible turn: where the prefix ends, and how much of the logged answer lies in the window.
+struct FrameTurn {
+  std::uint32_t cut = 0;
+  std::optional<std::uint64_t> window_bytes;  ///< none: the whole answer
+  bool operator==(const FrameTurn&) const = default;
+};
+
+struct StoredConversation {
+  std::int64_t id = 0;
+  std::uint64_t cluster = 0;
+  Conversation conversation;
+  std::vector<FrameTurn> turns;  ///< of the frame; filled by for_each_framed
+};
+
+struct FrameRow {
+  std::int64_t conversation = 0;
+  std::uint64_t cluster = 0;
+  std::string external_id;
+  std::vector<FrameTurn> turns;
+};
+
+struct PrefixRow {
+  std::int64_t id = 0;
+  std::int64_t conversation = 0;
+  std::uint32_t cut = 0;
+  double pi = 1;  ///< inclusion probability, (0, 1]
+  Digest content_hash{};
+};
+
+struct DrawKey {
+  Arm arm = Arm::kCandidate;
+  std::int64_t prefix = 0;
+  std::uint32_t index = 0;
+  bool operator==(const DrawKey&) const = default;
+};
+inline constexpr std::uint32_t kDrawsPerPrefixMax = 1U << 16;
+/// Arm, prefix and index as one integer that sorts in that order.
+[[nodiscard]] std::int64_t pack_draw_key(const DrawKey& key);
+[[nodiscard]] DrawKey unpack_draw_key(std::int64_t packed);
+
+struct StoredDraw {
+  DrawKey key;
+  std::uint32_t attempts = 1;
+  DrawOutcome outcome;
+};
+
+struct DrawStatus {
+  DrawKey key;
+  std::optional<FailureReason> failed;
+};
+
+struct StageRecord {
+  Digest fingerprint{};
+  std::string detail;  ///< JSON: what the stage counted
+};
+
+class StudyStore {
+ public:
+  enum class Mode { kCreate, kWrite, kRead };
+  /// kCreate makes the directory (0700) and the database (0600); kWrite and kRead want them there.
+  /// A file system whose locks do not work is refused; so is a study that another process writes.
+  [[nodiscard]] static Result<StudyStore> open(const std::string& directory, Mode mode);
+
+  [[nodiscard]] Result<std::optional<std::string>> meta(std::string_view key);
+  Result<void> set_meta(std::string_view key, std::string_view value);
+  [[nodiscard]] Result<std::optional<StageRecord>> stage(std::string_view name);
+  Result<void> set_stage(std::string_view name, const StageRecord& record);
+
+  /// Every change below needs an open transaction; group what belongs together.
+  [[nodiscard]] Result<Transaction> transaction() { return Transaction::begin(*database_); }
+
+  // Conversations ----------------------------------------------------------------------------
+  /// Drops all that came from the logs: conversations, frame, prefixes. Draws must be none.
+  Result<void> clear_conversations();
+  /// Trains the dictionary; must come before the first conversation. `texts`: encode_messages.
+  Result<void> set_dictionary(std::span<const std::string> texts);
+  Result<void> add_conversation(const Conversation& conversation);
+  [[nodiscard]] Result<StoredConversation> conversation(std::int64_t id);
+  using ConversationVisitor = std::function<Result<void>(const StoredConversation&)>;
+  Result<void> for_each_conversation(const ConversationVisitor& visit);
+
+  // Frame and prefixes -----------------------------------------------------------------------
+  Result<void> clear_frame();
+  Result<void> add_frame(std::int64_t conversation, const std::vector<FrameTurn>& turns);
+  /// By conversation id; without the text.
+  Result<void> for_each_frame_row(const std::function<Result<void>(const FrameRow&)>& visit);
+  /// Conversations that have turns in the frame, with text.
+  Result<void> for_each_framed(const ConversationVisitor& visit);
+  Result<void> add_prefix(const PrefixRow& prefix);
+  /// Same inclusion probability for all: the design gives every prefix the same.
+  Result<void> set_inclusion_probability(double pi);
+  Result<void> for_each_prefix(const std::function<Result<void>(const PrefixRow&)>& visit);
+  /// By prefix id: (prefix, cluster of its conversation).
+  Result<void> for_each_prefix_cluster(
+      const std::function<Result<void>(std::int64_t prefix, std::uint64_t cluster, double pi)>&
+          visit);
+
+  // Draws ------------------------------------------------------------------------------------
+  Result<void> add_draw(const StoredDraw& draw);
+  [[nodiscard]] Result<std::int64_t> draw_count();
+  /// Who has ended and how, in key order, without reading answers.
+  Result<void> for_each_draw_status(Arm arm,
+                                    const std::function<Result<void>(const DrawStatus&)>& visit);
+  /// In key order.
+  Result<void> for_each_draw(Arm arm, const std::function<Result<void>(const StoredDraw&)>& visit);
+  [[nodiscard]] Result<std::optional<StoredDraw>> draw(const DrawKey& key);
+
+  // Verdicts ---------------------------------------------------------------------------------
+  /// The row of this grader, made if new.
+  [[nodiscard]] Result<std::int64_t> grader(std::string_view behavior, GradingLayer layer,
+                                            const Digest& hash);
+  Result<void> clear_verdicts(std::int64_t grader, Arm arm);
+  /// Units [first, first + count) of the arm in canonical order; the screen layer leaves out absent
+  /// ones, the verified layer lists all that were verified.
+  Result<void> add_verdicts(std::int64_t grader, Arm arm, std::uint64_t first, std::uint64_t count,
+                            const std::vector<SparseVerdict>& verdicts);
+  using VerdictVisitor = std::function<Result<void>(std::uint64_t first, std::uint64_t count,
+                                                    const std::vector<SparseVerdict>& verdicts)>;
+  Result<void> for_each_verdict_block(std::int64_t grader, Arm arm, const VerdictVisitor& visit);
+
+  Result<void> add_judgement(std::int64_t grader, const DrawKey& key, Verdict verdict,
+                             const DrawOutcome& answer);
+  Result<void> for_each_judgement(
+      std::int64_t grader, Arm arm,
+      const std::function<Result<void>(const DrawKey&, Verdict)>& visit);
+
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+
+ private:
+  StudyStore() = default;
+  [[nodiscard]] Result<std::optional<std::int64_t>> shared_text(std::string_view text);
+  [[nodiscard]] Result<std::string> shared_text_bytes(std::int64_t id);
+  [[nodiscard]] Result<StoredConversation> read_conversation(const Statement& row);
+  Result<void> load_dictionary();
+  Result<Statement*> cached(const char* sql);
+
+  std::string directory_;
+  std::shared_ptr<void> lock_;  // held while open for writing
+  std::unique_ptr<Database> database_;
+  std::unique_ptr<Compressor> compressor_;
+  struct Cache;
+  std::shared_ptr<Cache> cache_;
+};
+
+}  // namespace understudy
