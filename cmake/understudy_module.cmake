@@ -1,5 +1,5 @@
-# understudy_module(NAME DEPS targets…): the library `us_NAME` from src/NAME/*.cpp and, where there are
-# *_test.cpp files, the test program `NAME_test`. A dependency written without `::` that names a
+# understudy_module(NAME DEPS targets…): the library `us_NAME` from src/NAME/*.cpp and, where there
+# are *_test.cpp files, the test program `NAME_test`. A dependency written without `::` that names a
 # module means that module, which must be declared above: that is what makes cycles impossible.
 function(understudy_module name)
   cmake_parse_arguments(ARG "" "" "DEPS" ${ARGN})
@@ -16,7 +16,8 @@ function(understudy_module name)
   target_link_libraries(us_${name} PUBLIC understudy_flags)
   foreach(dep ${ARG_DEPS})
     if(EXISTS ${PROJECT_SOURCE_DIR}/src/${dep} AND NOT TARGET us_${dep})
-      message(FATAL_ERROR "module ${name} depends on ${dep}, which stands below it in CMakeLists.txt")
+      message(FATAL_ERROR
+              "module ${name} depends on ${dep}, which stands below it in CMakeLists.txt")
     elseif(TARGET us_${dep})
       target_link_libraries(us_${name} PUBLIC us_${dep})
     else()
