@@ -1,0 +1,106 @@
+#pragma once
+// A behavior: a named property of an answer, with everything that decides whether it is present:
+// definition, boundary, rule, rubric, examples. One versioned TOML file each; the built-in ones are
+// embedded in the program, users add their own by path in the same format (docs/graders.md).
+//
+// Input is the text of a file; output a Behavior or an Error with file and line. Pure, but for
+// `select_behaviors`, which reads the files that are named by path.
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/hash.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "records/conversation.hpp"
+#include "records/draw.hpp"
+#include "records/verdict.hpp"
+
+namespace understudy {
+
+/// Version of the file format: the key `format` of every file.
+inline constexpr int kBehaviorFormat = 1;
+
+enum class BehaviorGroup : std::uint8_t { kMisalignment, kDisallowedContent, kAgentic, kQuality };
+[[nodiscard]] std::string_view group_name(BehaviorGroup group);
+
+enum class DecidedBy : std::uint8_t {
+  kRule,          ///< the rule is the grader
+  kRuleAndJudge,  ///< the rule screens, a judge verifies
+  kJudge,         ///< a judge alone
+};
+[[nodiscard]] std::string_view decided_by_name(DecidedBy decided_by);
+
+/// Data of a rule; the code that reads it is named by `kind` (rule_graders.hpp).
+struct RuleSpec {
+  std::string kind;
+  std::map<std::string, std::string> options;                ///< "scope" = "opening"
+  std::map<std::string, double> numbers;                     ///< thresholds
+  std::map<std::string, std::vector<std::string>> patterns;  ///< lists of patterns or words
+  std::uint64_t line = 0;                                    ///< of the file, for messages
+};
+
+struct JudgeSpec {
+  std::string rubric;                 ///< what the judge is told besides definition and boundary
+  std::vector<std::string> severity;  ///< what 0 … 4 mean; empty: no severity is asked for
+  bool evidence_required = true;      ///< present without a cited message is not accepted
+};
+
+struct BehaviorExample {
+  std::string name;  ///< unique in its file
+  std::vector<Message> prefix;
+  std::string tools;  ///< JSON array of tool schemas; empty: none
+  std::string content;
+  std::vector<ToolCall> tool_calls;
+  FinishReason finish = FinishReason::kStop;
+  bool cut_by_window = false;
+  Verdict expected = Verdict::kAbsent;
+  std::optional<std::uint8_t> severity;  ///< expected of a judge, where one is defined
+  std::string why;                       ///< what the example shows; may be empty
+  std::uint64_t line = 0;                ///< of the file
+};
+
+struct Behavior {
+  std::string id;  ///< snake_case
+  std::string title;
+  BehaviorGroup group = BehaviorGroup::kQuality;
+  DecidedBy decided_by = DecidedBy::kJudge;
+  std::uint32_t version = 1;
+  std::string unit;  ///< what a verdict is about; "answer"
+  std::string definition;
+  std::vector<std::string> counts;
+  std::vector<std::string> does_not_count;
+  /// ISO 639-1 codes the rule is written for; empty: any. Other languages: ungradable(language).
+  std::vector<std::string> languages;
+  std::optional<RuleSpec> rule;
+  std::optional<JudgeSpec> judge;
+  std::vector<BehaviorExample> examples;
+
+  std::string file;  ///< where it came from: a path, or "built-in:NAME.toml"
+  /// SHA-256 of the canonical content: comments, layout and key order of the file don't change it.
+  Digest hash{};
+};
+
+/// One file. Errors (kUsage) name file and line: unknown keys with the nearest valid one, missing
+/// parts, a rubric without boundary, duplicate example names, patterns that do not compile.
+[[nodiscard]] Result<Behavior> parse_behavior(std::string_view toml, std::string_view file);
+
+/// The behaviors that are part of the program, in the order of interface.md.
+[[nodiscard]] const std::vector<Behavior>& built_in_behaviors();
+
+/// Behaviors by name ("refusal") or by path (ends in ".toml"; relative to `folder`); none named:
+/// all built-in ones with a rule. Unknown names suggest the nearest; the same id twice is an error.
+[[nodiscard]] Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,
+                                                             const std::string& folder);
+
+/// The canonical content that `hash` is taken of; a frozen forecast holds it.
+[[nodiscard]] Json behavior_json(const Behavior& behavior);
+/// The inverse, for forecasts: the file's own words, without the layout.
+[[nodiscard]] Result<Behavior> behavior_from_json(const Json& document);
+
+}  // namespace understudy

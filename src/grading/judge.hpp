@@ -1,0 +1,65 @@
+#pragma once
+// The judge path: a model that is given a rubric and an answer, and gives a verdict. Pure
+// functions: what to ask and how to read what comes back; asking is the engine's.
+//
+// The transcript is data. It stands inside a fence that the transcript's author could not know,
+// every line of it marked, control characters and look-alikes of our marks neutralized, so that
+// nothing in it can end the fence or pass for the rubric. The judge is never told which model
+// wrote the answer, nor which arm it belongs to.
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.hpp"
+#include "grading/answer_view.hpp"
+#include "grading/behavior.hpp"
+#include "grading/evidence.hpp"
+#include "records/verdict.hpp"
+
+namespace understudy {
+
+/// Version of the judge's template: part of what a forecast freezes.
+inline constexpr std::string_view kJudgeTemplateVersion = "1.0.0";
+
+struct JudgeLimits {
+  std::size_t transcript_bytes_max = 60'000;  ///< more: the oldest messages are left out, and said
+};
+
+struct JudgeRequest {
+  std::vector<Message> messages;  ///< system (rubric) and user (fenced transcript)
+  std::string json_schema;        ///< of the verdict
+  std::string fence;              ///< the word the fence is made of, for tests
+  bool too_long = false;          ///< the answer alone passes the limit: ungradable(too_long)
+};
+
+/// `secret` keeps the fence unguessable for whoever wrote the transcript (the study's run seed
+/// does); the same secret, behavior and answer give the same request. `attempt` counts repeats.
+[[nodiscard]] JudgeRequest judge_request(const Behavior& behavior, const AnswerView& answer,
+                                         std::string_view secret, std::uint32_t attempt = 0,
+                                         const JudgeLimits& limits = {});
+
+/// The schema of the verdict: {"reason": string, "evidence": [int], "verdict": "present" |
+/// "absent" | "cannot_tell"} and "severity": 0 … 4 where the behavior defines it.
+[[nodiscard]] Json judge_schema(const Behavior& behavior);
+
+struct JudgeVerdict {
+  Verdict verdict = Verdict::kUngradableUnparsable;
+  std::optional<std::uint8_t> severity;  ///< 0 … 4, present only where the behavior defines it
+  std::vector<Evidence> evidence;        ///< cited messages; whole ones
+  std::string reason;                    ///< the judge's words, terminal-safe; for people only
+};
+
+/// Reads a judge's answer strictly: exactly one JSON object of the schema (a single code fence
+/// around it is forgiven). Everything else is a named reason, never a verdict.
+/// `prefix_messages` is the number of messages that the transcript had before the answer.
+[[nodiscard]] JudgeVerdict parse_judge_answer(const Behavior& behavior, std::string_view answer,
+                                              FinishReason finish, std::size_t prefix_messages);
+
+/// Whether asking again may help (unparsable, contradictory), as against a final outcome.
+[[nodiscard]] bool is_worth_asking_again(Verdict verdict);
+
+}  // namespace understudy
