@@ -15,6 +15,7 @@
 #include "base/result.hpp"
 #include "records/conversation.hpp"
 #include "records/draw.hpp"
+#include "records/tokenizer.hpp"
 
 namespace understudy {
 
@@ -42,21 +43,6 @@ struct ChatOutcome {
   DrawOutcome outcome;
   std::uint32_t attempts = 1;  ///< requests sent for it, for cost and diagnosis only
   double latency_ms = 0;       ///< of the last attempt
-};
-
-/// Counts tokens as the model does. Without one, token limits are estimated (sampling/).
-class Tokenizer {
- public:
-  virtual ~Tokenizer() = default;
-  /// Tokens that a message adds to a prompt, template markers included.
-  [[nodiscard]] virtual std::size_t message_tokens(const Message& message) const = 0;
-  /// Tokens that every prompt has besides its messages (the header of the answer).
-  [[nodiscard]] virtual std::size_t prompt_overhead_tokens() const = 0;
-  /// The longest prefix of `text` that has at most `tokens_max` tokens, on a code point boundary.
-  [[nodiscard]] virtual std::string_view first_tokens(std::string_view text,
-                                                      std::size_t tokens_max) const = 0;
-  /// Name and version, for the manifest: the same name gives the same counts.
-  [[nodiscard]] virtual std::string identity() const = 0;
 };
 
 /// What the model loop shows while it runs.

@@ -17,18 +17,12 @@
 #include "base/result.hpp"
 #include "records/conversation.hpp"
 #include "records/draw.hpp"
+#include "records/frame.hpp"
 #include "records/verdict.hpp"
 #include "store/compressor.hpp"
 #include "store/sqlite.hpp"
 
 namespace understudy {
-
-/// An eligible turn: where the prefix ends, and how much of the logged answer lies in the window.
-struct FrameTurn {
-  std::uint32_t cut = 0;
-  std::optional<std::uint64_t> window_bytes;  ///< none: the whole answer
-  bool operator==(const FrameTurn&) const = default;
-};
 
 struct StoredConversation {
   std::int64_t id = 0;
