@@ -23,12 +23,14 @@ std::int64_t status_of(const DrawOutcome& outcome) {
 
 Result<void> StudyStore::add_draw(const StoredDraw& draw) {
   UNDERSTUDY_TRY(Statement* const insert,
-                 cached("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?)"));
-  return insert->bind(1, pack_draw_key(draw.key))
+                 cached("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?, ?)"));
+  insert->bind(1, pack_draw_key(draw.key))
       .bind(2, status_of(draw.outcome))
       .bind(3, std::int64_t{draw.attempts})
-      .bind_blob(4, compressor_->compress(encode_outcome(draw.outcome)))
-      .run();
+      .bind_blob(5, compressor_->compress(encode_outcome(draw.outcome)));
+  draw.window_bytes ? insert->bind(4, static_cast<std::int64_t>(*draw.window_bytes))
+                    : insert->bind_null(4);
+  return insert->run();
 }
 
 Result<std::int64_t> StudyStore::draw_count() {
@@ -54,33 +56,37 @@ Result<void> StudyStore::for_each_draw_status(
   }
 }
 
+Result<StoredDraw> StudyStore::read_draw(const Statement& row) {
+  UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(row.bytes(3)));
+  UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
+  StoredDraw draw{.key = unpack_draw_key(row.integer(0)),
+                  .attempts = static_cast<std::uint32_t>(row.integer(1)),
+                  .outcome = std::move(outcome),
+                  .window_bytes = {}};
+  if (!row.is_null(2)) draw.window_bytes = static_cast<std::uint64_t>(row.integer(2));
+  return draw;
+}
+
 Result<void> StudyStore::for_each_draw(
     Arm arm, const std::function<Result<void>(const StoredDraw&)>& visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT key, attempts, bytes FROM draw WHERE key >= ? AND "
-                                    "key < ? ORDER BY key"));
+                 database_->prepare("SELECT key, attempts, window_bytes, bytes FROM draw WHERE "
+                                    "key >= ? AND key < ? ORDER BY key"));
   statement.bind(1, first_key(arm)).bind(2, end_key(arm));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
     if (!row) return {};
-    UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement.bytes(2)));
-    UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
-    UNDERSTUDY_CHECK(visit({.key = unpack_draw_key(statement.integer(0)),
-                            .attempts = static_cast<std::uint32_t>(statement.integer(1)),
-                            .outcome = std::move(outcome)}));
+    UNDERSTUDY_TRY(const StoredDraw draw, read_draw(statement));
+    UNDERSTUDY_CHECK(visit(draw));
   }
 }
 
 Result<std::optional<StoredDraw>> StudyStore::draw(const DrawKey& key) {
   UNDERSTUDY_TRY(Statement* const statement,
-                 cached("SELECT attempts, bytes FROM draw WHERE key = ?"));
+                 cached("SELECT key, attempts, window_bytes, bytes FROM draw WHERE key = ?"));
   UNDERSTUDY_TRY(const bool row, statement->bind(1, pack_draw_key(key)).step());
   if (!row) return std::optional<StoredDraw>();
-  UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement->bytes(1)));
-  UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
-  StoredDraw draw{.key = key,
-                  .attempts = static_cast<std::uint32_t>(statement->integer(0)),
-                  .outcome = std::move(outcome)};
+  UNDERSTUDY_TRY(StoredDraw draw, read_draw(*statement));
   statement->reset();
   return std::optional<StoredDraw>(std::move(draw));
 }

@@ -31,9 +31,10 @@ CREATE TABLE prefix (
   id INTEGER PRIMARY KEY, conversation INTEGER NOT NULL, cut INTEGER NOT NULL, pi REAL NOT NULL,
   content_hash BLOB NOT NULL);
 
--- key: arm, prefix and draw index in one integer (draw_key). status: -1 completed, else FailureReason.
+-- key: arm, prefix and draw index in one integer (pack_draw_key). status: -1 completed, else the
+-- FailureReason. window_bytes: how much of the answer is graded; null: all of it.
 CREATE TABLE draw (key INTEGER PRIMARY KEY, status INTEGER NOT NULL, attempts INTEGER NOT NULL,
-                   bytes BLOB NOT NULL);
+                   window_bytes INTEGER, bytes BLOB NOT NULL);
 -- Holds (status, key): resuming reads this instead of every answer.
 CREATE INDEX draw_by_status ON draw (status);
 

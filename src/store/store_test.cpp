@@ -127,10 +127,10 @@ TEST_F(StoreTest, DrawsAreReadInKeyOrderAndCanBeRetried) {
                         .usage = {1, 2}};
   const Failure bad{FailureReason::kTimeout, "60 s"};
   commit(store, [&] {
-    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 1}, 1, good}).has_value());
-    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 3, bad}).has_value());
-    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 1, 0}, 1, good}).has_value());
-    ASSERT_TRUE(store.add_draw({{Arm::kDeployedReplay, 1, 0}, 1, good}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 1}, 1, good, 7}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 3, bad, 7}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 1, 0}, 1, good, 7}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kDeployedReplay, 1, 0}, 1, good, 7}).has_value());
   });
   std::vector<DrawStatus> seen;
   const auto collect = [&](const DrawStatus& status) -> Result<void> {
@@ -143,10 +143,11 @@ TEST_F(StoreTest, DrawsAreReadInKeyOrderAndCanBeRetried) {
   EXPECT_EQ(seen[1].failed, FailureReason::kTimeout);
   EXPECT_EQ(seen[2].key, (DrawKey{Arm::kCandidate, 2, 1}));
   commit(store, [&] {
-    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 4, good}).has_value());
+    ASSERT_TRUE(store.add_draw({{Arm::kCandidate, 2, 0}, 4, good, 7}).has_value());
   });
   EXPECT_EQ(*store.draw_count(), 4);
   EXPECT_EQ(std::get<Completion>((*store.draw({Arm::kCandidate, 2, 0}))->outcome), good);
+  EXPECT_EQ((*store.draw({Arm::kCandidate, 2, 0}))->window_bytes, 7U);
 }
 
 TEST_F(StoreTest, AnUncommittedTransactionLeavesNothing) {

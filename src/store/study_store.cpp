@@ -359,6 +359,16 @@ Result<void> StudyStore::for_each_framed(const ConversationVisitor& visit) {
   }
 }
 
+Result<StoredConversation> StudyStore::framed_conversation(std::int64_t id) {
+  UNDERSTUDY_TRY(StoredConversation stored, conversation(id));
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT turns FROM frame WHERE conversation = ?"));
+  UNDERSTUDY_TRY(const bool row, statement->bind(1, id).step());
+  if (row) stored.turns = unpack_turns(statement->bytes(0));
+  statement->reset();
+  return stored;
+}
+
 Result<void> StudyStore::add_prefix(const PrefixRow& prefix) {
   UNDERSTUDY_TRY(Statement* const insert, cached("INSERT INTO prefix VALUES (?, ?, ?, ?, ?)"));
   return insert->bind(1, prefix.id)

@@ -61,6 +61,7 @@ struct StoredDraw {
   DrawKey key;
   std::uint32_t attempts = 1;
   DrawOutcome outcome;
+  std::optional<std::uint64_t> window_bytes;  ///< how much of the answer is graded; none: all
 };
 
 struct DrawStatus {
@@ -105,6 +106,7 @@ class StudyStore {
   Result<void> for_each_frame_row(const std::function<Result<void>(const FrameRow&)>& visit);
   /// Conversations that have turns in the frame, with text.
   Result<void> for_each_framed(const ConversationVisitor& visit);
+  [[nodiscard]] Result<StoredConversation> framed_conversation(std::int64_t id);
   Result<void> add_prefix(const PrefixRow& prefix);
   /// Same inclusion probability for all: the design gives every prefix the same.
   Result<void> set_inclusion_probability(double pi);
@@ -150,6 +152,7 @@ class StudyStore {
   [[nodiscard]] Result<std::optional<std::int64_t>> shared_text(std::string_view text);
   [[nodiscard]] Result<std::string> shared_text_bytes(std::int64_t id);
   [[nodiscard]] Result<StoredConversation> read_conversation(const Statement& row);
+  [[nodiscard]] Result<StoredDraw> read_draw(const Statement& row);
   Result<void> load_dictionary();
   Result<Statement*> cached(const char* sql);
 

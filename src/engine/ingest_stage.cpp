@@ -1,0 +1,278 @@
+// Logs → conversations in the store: read, counted out where not eligible, de-identified.
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <map>
+
+#include "engine/study.hpp"
+#include "ingest/deidentify/deidentifier.hpp"
+#include "ingest/eligibility.hpp"
+#include "ingest/log_reader.hpp"
+#include "ingest/reject.hpp"
+
+namespace understudy {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int kIngestVersion = 1;
+constexpr std::size_t kTrainingTextsMax = 4000;
+constexpr std::size_t kTrainingBytesMax = std::size_t{12} << 20;
+
+struct LogInput {
+  LogFile file;
+  std::uint64_t size = 0;
+  std::int64_t modified_ns = 0;
+};
+
+Result<std::vector<LogInput>> log_inputs(const Study& study) {
+  std::vector<std::string> paths;
+  for (const std::string& path : study.config.logs.paths) {
+    const fs::path given(path);
+    paths.push_back(given.is_absolute() ? path : (fs::path(study.directory()) / given).string());
+  }
+  UNDERSTUDY_TRY(const std::vector<LogFile> files, expand_log_paths(paths));
+  std::vector<LogInput> inputs;
+  for (const LogFile& file : files) {
+    struct stat info {};
+    if (::stat(file.path.c_str(), &info) != 0) {
+      return unexpected(ErrorCode::kInput, "cannot be read",
+                        {.file = file.path, .line = {}, .byte_offset = {}});
+    }
+    inputs.push_back({.file = file,
+                      .size = static_cast<std::uint64_t>(info.st_size),
+                      .modified_ns = info.st_mtim.tv_sec * 1'000'000'000L + info.st_mtim.tv_nsec});
+  }
+  return inputs;
+}
+
+Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
+  LogOptions options;
+  UNDERSTUDY_TRY(options.format, log_format_named(logs.format));
+  options.cluster_path = logs.cluster;
+  for (const auto& [path, wanted] : logs.eligible) {
+    EligibleFilter filter{.path = path, .expected = false};
+    if (wanted.is_boolean()) filter.expected = wanted.get<bool>();
+    else if (wanted.is_number()) filter.expected = wanted.get<double>();
+    else filter.expected = wanted.get<std::string>();
+    options.eligible.push_back(std::move(filter));
+  }
+  return options;
+}
+
+Digest ingest_fingerprint(const StudyConfig& config, const std::vector<LogInput>& inputs) {
+  Sha256 hash;
+  hash.number(kIngestVersion).number(kDeidentifierVersion);
+  hash.field(write_json(manifest_json(config)["logs"], JsonStyle::kCanonical));
+  for (const LogInput& input : inputs) {
+    hash.field(input.file.name).number(input.size);
+    hash.number(static_cast<std::uint64_t>(input.modified_ns));
+  }
+  return hash.finish();
+}
+
+// rejects.jsonl appears whole, readable by its owner alone.
+class RejectFile {
+ public:
+  [[nodiscard]] static Result<RejectFile> create(const std::string& directory) {
+    RejectFile rejects;
+    rejects.path_ = directory + "/rejects.jsonl";
+    const int descriptor =
+        ::open((rejects.path_ + ".part").c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (descriptor < 0) {
+      return unexpected(ErrorCode::kInfrastructure, "cannot write " + rejects.path_);
+    }
+    rejects.file_.reset(::fdopen(descriptor, "w"));
+    return rejects;
+  }
+  void add(const Reject& reject) {
+    ++counts_[std::string(reject_reason_name(reject.reason))];
+    const std::string line = reject_line(reject);
+    std::fwrite(line.data(), 1, line.size(), file_.get());
+  }
+  Result<void> close() {
+    const bool failed = std::ferror(file_.get()) != 0;
+    const bool closed = std::fclose(file_.release()) == 0;
+    if (failed || !closed || std::rename((path_ + ".part").c_str(), path_.c_str()) != 0) {
+      return unexpected(ErrorCode::kInfrastructure, "cannot write " + path_ + ": is the disk full?");
+    }
+    return {};
+  }
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
+
+ private:
+  struct Close {
+    void operator()(std::FILE* file) const { std::fclose(file); }
+  };
+  std::string path_;
+  std::unique_ptr<std::FILE, Close> file_;
+  std::map<std::string, std::uint64_t> counts_;
+};
+
+// Takes eligible conversations: the first few thousand teach the dictionary, then all are stored.
+class ConversationWriter {
+ public:
+  explicit ConversationWriter(StudyStore& store) : store_(store) {}
+
+  Result<void> add(Conversation conversation) {
+    Deidentifier deidentifier;
+    deidentifier.apply(conversation);
+    for (std::size_t i = 0; i < kEntityKindCount; ++i) replaced_[i] += deidentifier.counts()[i];
+    clusters_.insert(hash64({conversation.cluster.empty() ? conversation.id : conversation.cluster}));
+    turns_ += turns_of(conversation.messages).size();
+    ++count_;
+    if (trained_) return store(conversation);
+    waiting_bytes_ += 1;
+    for (const Message& message : conversation.messages) waiting_bytes_ += message.content.size();
+    waiting_.push_back(std::move(conversation));
+    const bool enough = waiting_.size() >= kTrainingTextsMax || waiting_bytes_ >= kTrainingBytesMax;
+    return enough ? train() : Result<void>();
+  }
+
+  Result<void> finish() {
+    if (!trained_) UNDERSTUDY_CHECK(train());
+    return {};
+  }
+
+  [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] Json counts() const {
+    Json replaced = Json::object();
+    for (std::size_t i = 0; i < kEntityKindCount; ++i) {
+      replaced[std::string(entity_kind_name(static_cast<EntityKind>(i)))] = replaced_[i];
+    }
+    return {{"clusters", clusters_.size()}, {"turns", turns_}, {"deidentified", replaced}};
+  }
+
+ private:
+  Result<void> train() {
+    std::vector<std::string> texts;
+    for (const Conversation& conversation : waiting_) {
+      texts.push_back(encode_messages(conversation.messages));
+    }
+    UNDERSTUDY_CHECK(store_.set_dictionary(texts));
+    trained_ = true;
+    for (const Conversation& conversation : waiting_) UNDERSTUDY_CHECK(store(conversation));
+    waiting_ = {};
+    return {};
+  }
+  Result<void> store(const Conversation& conversation) {
+    return store_.add_conversation(conversation);
+  }
+
+  StudyStore& store_;
+  std::vector<Conversation> waiting_;
+  std::size_t waiting_bytes_ = 0;
+  bool trained_ = false;
+  EntityCounts replaced_{};
+  HashSet64 clusters_;
+  std::uint64_t turns_ = 0;
+  std::uint64_t count_ = 0;
+};
+
+struct Ingest {
+  Study& study;
+  LogOptions options;
+  Eligibility eligibility;
+  RejectFile rejects;
+  ConversationWriter writer;
+  std::uint64_t bytes_total = 0;
+  std::uint64_t bytes_before = 0;  // of files that are finished
+
+  Result<void> file(const LogInput& input) {
+    UNDERSTUDY_TRY(LogReader reader, LogReader::open(input.file, options));
+    while (true) {
+      UNDERSTUDY_TRY(LogItem item, reader.next());
+      if (std::holds_alternative<EndOfLog>(item)) break;
+      if (const auto* reject = std::get_if<Reject>(&item)) {
+        rejects.add(*reject);
+      } else {
+        LogRecord& record = std::get<LogRecord>(item);
+        if (!eligibility.admit(record)) {
+          UNDERSTUDY_CHECK(writer.add(std::move(record.conversation)));
+        }
+      }
+      study.world.progress.update(state(reader.file_bytes_read()));
+      if (study.world.stop.count() > 0) {
+        return unexpected(ErrorCode::kPaused, "stopped while reading the logs: nothing was kept, "
+                                              "`understudy run` begins again");
+      }
+    }
+    bytes_before += input.size;
+    return {};
+  }
+
+  [[nodiscard]] ProgressState state(std::uint64_t bytes_in_file) const {
+    ProgressState state;
+    state.stage = "ingest";
+    state.done = (bytes_before + bytes_in_file) >> 20;
+    state.total = bytes_total >> 20;
+    state.unit = "MB";
+    return state;
+  }
+};
+
+Result<Json> read_all(Study& study, const std::vector<LogInput>& inputs) {
+  UNDERSTUDY_TRY(LogOptions options, log_options(study.config.logs));
+  UNDERSTUDY_TRY(RejectFile rejects, RejectFile::create(study.directory()));
+  const auto duplicates =
+      study.config.logs.duplicates_by_content ? DuplicateRule::kByContent : DuplicateRule::kById;
+  Ingest ingest{.study = study,
+                .options = options,
+                .eligibility = Eligibility(duplicates, options.eligible),
+                .rejects = std::move(rejects),
+                .writer = ConversationWriter(study.store)};
+  for (const LogInput& input : inputs) ingest.bytes_total += input.size;
+  for (const LogInput& input : inputs) UNDERSTUDY_CHECK(ingest.file(input));
+  UNDERSTUDY_CHECK(ingest.writer.finish());
+  UNDERSTUDY_CHECK(ingest.rejects.close());
+  Json detail = ingest.writer.counts();
+  detail["read"] = ingest.eligibility.read();
+  detail["eligible"] = ingest.eligibility.eligible();
+  detail["excluded"] = ingest.eligibility.excluded();
+  detail["rejected"] = ingest.rejects.counts();
+  study.world.progress.finish(ingest.state(0));
+  if (ingest.writer.count() == 0) {
+    return unexpected(ErrorCode::kInput,
+                      fmt::format("no eligible conversation in the logs: {} read, {} rejected; "
+                                  "rejects.jsonl says where and why",
+                                  ingest.eligibility.read(), detail["rejected"].dump()));
+  }
+  return detail;
+}
+
+}  // namespace
+
+Result<StageOutcome> ingest_stage(Study& study) {
+  const auto inputs = log_inputs(study);
+  if (!inputs) {
+    // The logs may be gone once they were read: the study holds what it needs.
+    UNDERSTUDY_TRY(const auto earlier, study.store.stage("ingest"));
+    if (!earlier) return unexpected(inputs.error());
+    study.world.progress.say("ingest: the logs are no longer there; going on with what was read");
+    UNDERSTUDY_TRY(Json detail, parse_json(earlier->detail));
+    return StageOutcome{.up_to_date = true, .detail = std::move(detail)};
+  }
+  const Digest fingerprint = ingest_fingerprint(study.config, *inputs);
+  UNDERSTUDY_TRY(auto detail, stored_detail(study.store, "ingest", fingerprint));
+  if (detail) return StageOutcome{.up_to_date = true, .detail = std::move(*detail)};
+  UNDERSTUDY_TRY(const std::int64_t draws, study.store.draw_count());
+  if (draws > 0) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("the logs, or [logs] in study.toml, changed after {} draws were "
+                                  "made from them: start a new study, or put them back",
+                                  draws));
+  }
+  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  UNDERSTUDY_CHECK(study.store.clear_conversations());
+  UNDERSTUDY_TRY(Json counted, read_all(study, *inputs));
+  UNDERSTUDY_CHECK(store_stage(study.store, "ingest", fingerprint, counted));
+  UNDERSTUDY_CHECK(transaction.commit());
+  return StageOutcome{.up_to_date = false, .detail = std::move(counted)};
+}
+
+}  // namespace understudy

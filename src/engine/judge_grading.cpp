@@ -1,0 +1,221 @@
+#include "engine/judge_grading.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+#include <unordered_set>
+
+#include "engine/graded_answer.hpp"
+#include "engine/units.hpp"
+#include "grading/judge.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::uint32_t kAttemptsMax = 3;
+
+struct JudgeTask {
+  std::size_t behavior = 0;
+  std::int64_t key = 0;         ///< packed DrawKey of the answer
+  std::uint64_t order = 0;      ///< seeded hash: arms and behaviors come shuffled together
+  std::uint32_t attempt = 0;
+  std::size_t prefix_messages = 0;
+};
+
+class JudgeRun {
+ public:
+  JudgeRun(Study& study, const std::vector<Behavior>& behaviors)
+      : study_(study), behaviors_(behaviors) {}
+
+  Result<std::uint64_t> run() {
+    UNDERSTUDY_CHECK(collect_tasks());
+    if (tasks_.empty()) return std::uint64_t{0};
+    total_ = tasks_.size();
+    UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
+    UNDERSTUDY_TRY(ChatModel* const judge, study_.model("judge"));
+    const ModelLoop loop{.next = [this] { return next(); },
+                         .store = [this](std::vector<ChatOutcome> outcomes) {
+                           return store(std::move(outcomes));
+                         },
+                         .watch = [this](const ModelStatus& status) { watch(status); }};
+    // Answers that do not parse are asked for again: the loop runs until none are left.
+    do {
+      UNDERSTUDY_TRY(const LoopEnd end,
+                     run_model_loop(*judge, loop, study_.world.clock, study_.world.stop));
+      if (end == LoopEnd::kStopped) {
+        return unexpected(ErrorCode::kPaused,
+                          fmt::format("stopped: {} of {} verdicts are stored; `understudy run {}` "
+                                      "goes on",
+                                      done_, total_, study_.directory()));
+      }
+    } while (!tasks_.empty());
+    study_.world.progress.finish(state());
+    return asked_;
+  }
+
+ private:
+  Result<void> collect_tasks() {
+    for (std::size_t i = 0; i < behaviors_.size(); ++i) {
+      if (!behaviors_[i].judge) continue;
+      UNDERSTUDY_TRY(const std::int64_t grader,
+                     judge_grader(study_.store, behaviors_[i], study_.config));
+      graders_[i] = grader;
+      for (const Arm arm : study_arms(study_.config)) {
+        UNDERSTUDY_TRY(const std::vector<std::int64_t> keys, keys_to_judge(behaviors_[i], arm));
+        std::unordered_set<std::int64_t> judged;
+        UNDERSTUDY_CHECK(study_.store.for_each_judgement(
+            grader, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
+              const bool again =
+                  verdict == Verdict::kNotGradedJudgeFailed && study_.options.retry_errors;
+              if (!again) judged.insert(pack_draw_key(key));
+              return {};
+            }));
+        for (const std::int64_t key : keys) {
+          if (judged.contains(key)) continue;
+          tasks_.push_back({.behavior = i,
+                            .key = key,
+                            .order = hash64({"judge", study_.config.sample.seed, behaviors_[i].id,
+                                             std::to_string(key)})});
+        }
+      }
+    }
+    // Taken from the back.
+    std::sort(tasks_.begin(), tasks_.end(), [](const JudgeTask& a, const JudgeTask& b) {
+      return std::tie(a.order, a.behavior, a.key) > std::tie(b.order, b.behavior, b.key);
+    });
+    return {};
+  }
+
+  // Every flag of a rule; every answer where there is no rule.
+  Result<std::vector<std::int64_t>> keys_to_judge(const Behavior& behavior, Arm arm) {
+    if (is_screened_by_judge(behavior)) {
+      UNDERSTUDY_TRY(Units units, arm == Arm::kDeployed ? logged_units_of_prefixes(study_.store)
+                                                        : units_of(study_.store, arm));
+      return std::move(units.keys);
+    }
+    UNDERSTUDY_TRY(const Units units, units_of(study_.store, arm));
+    UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
+    std::vector<std::int64_t> keys;
+    UNDERSTUDY_CHECK(study_.store.for_each_verdict_block(
+        rule, arm,
+        [&](std::uint64_t first, std::uint64_t,
+            const std::vector<SparseVerdict>& verdicts) -> Result<void> {
+          for (const SparseVerdict& entry : verdicts) {
+            if (entry.verdict == Verdict::kPresent) {
+              keys.push_back(units.keys.at(first + entry.position));
+            }
+          }
+          return {};
+        }));
+    return keys;
+  }
+
+  Result<std::optional<ChatRequest>> next() {
+    while (!tasks_.empty()) {
+      JudgeTask task = tasks_.back();
+      tasks_.pop_back();
+      const Behavior& behavior = behaviors_[task.behavior];
+      UNDERSTUDY_TRY(const AnswerView answer, finder_->find(unpack_draw_key(task.key)));
+      const JudgeRequest asked =
+          judge_request(behavior, answer, study_.config.sample.seed, task.attempt);
+      if (asked.too_long) {
+        UNDERSTUDY_TRY(Transaction transaction, study_.store.transaction());
+        UNDERSTUDY_CHECK(keep(task, Verdict::kUngradableTooLong, Completion{}));
+        UNDERSTUDY_CHECK(transaction.commit());
+        ++done_;
+        continue;
+      }
+      task.prefix_messages = answer.prefix.size();
+      ChatRequest request;
+      request.id = ++asked_;
+      request.messages = asked.messages;
+      request.json_schema = asked.json_schema;
+      request.sampling = study_.model_config("judge").sampling;
+      request.prefix_identity = hash64({behavior.id, std::to_string(task.key)});
+      request.draw_index = task.attempt;
+      request.seed = hash64({study_.config.sample.seed, "judge", behavior.id,
+                             std::to_string(task.key), std::to_string(task.attempt)});
+      in_flight_.emplace(request.id, task);
+      return std::optional<ChatRequest>(std::move(request));
+    }
+    return std::optional<ChatRequest>();
+  }
+
+  Result<void> store(std::vector<ChatOutcome> outcomes) {
+    UNDERSTUDY_TRY(Transaction transaction, study_.store.transaction());
+    std::uint64_t finished = 0;
+    for (const ChatOutcome& ended : outcomes) {
+      const auto found = in_flight_.find(ended.id);
+      UNDERSTUDY_ASSERT(found != in_flight_.end());
+      JudgeTask task = found->second;
+      in_flight_.erase(found);
+      Verdict verdict = Verdict::kNotGradedJudgeFailed;
+      if (const auto* completion = std::get_if<Completion>(&ended.outcome)) {
+        verdict = parse_judge_answer(behaviors_[task.behavior], completion->content,
+                                     completion->finish, task.prefix_messages)
+                      .verdict;
+        if (is_worth_asking_again(verdict) && ++task.attempt < kAttemptsMax) {
+          tasks_.push_back(task);
+          continue;
+        }
+      }
+      UNDERSTUDY_CHECK(keep(task, verdict, ended.outcome));
+      ++finished;
+    }
+    UNDERSTUDY_CHECK(transaction.commit());
+    done_ += finished;
+    return {};
+  }
+
+  Result<void> keep(const JudgeTask& task, Verdict verdict, const DrawOutcome& answer) {
+    return study_.store.add_judgement(graders_.at(task.behavior), unpack_draw_key(task.key),
+                                      verdict, answer);
+  }
+
+  [[nodiscard]] ProgressState state() const {
+    return {.stage = "judge", .done = done_, .total = total_, .unit = "verdicts"};
+  }
+  void watch(const ModelStatus& status) {
+    ProgressState now = state();
+    now.in_flight = status.in_flight;
+    now.note = status.note;
+    study_.world.progress.update(now);
+  }
+
+  Study& study_;
+  const std::vector<Behavior>& behaviors_;
+  std::map<std::size_t, std::int64_t> graders_;
+  std::vector<JudgeTask> tasks_;
+  std::unordered_map<std::uint64_t, JudgeTask> in_flight_;
+  std::optional<AnswerFinder> finder_;
+  std::uint64_t total_ = 0;
+  std::uint64_t done_ = 0;
+  std::uint64_t asked_ = 0;
+};
+
+}  // namespace
+
+bool is_screened_by_judge(const Behavior& behavior) {
+  return behavior.decided_by == DecidedBy::kJudge;
+}
+
+Result<std::int64_t> judge_grader(StudyStore& store, const Behavior& behavior,
+                                  const StudyConfig& config) {
+  const auto layer =
+      is_screened_by_judge(behavior) ? GradingLayer::kScreen : GradingLayer::kVerified;
+  return store.grader(behavior.id, layer,
+                      Sha256()
+                          .field("judge")
+                          .field(kJudgeTemplateVersion)
+                          .field(as_bytes(behavior.hash))
+                          .field(write_json(manifest_json(config)["roles"]["judge"],
+                                            JsonStyle::kCanonical))
+                          .finish());
+}
+
+Result<std::uint64_t> judge_answers(Study& study, const std::vector<Behavior>& behaviors) {
+  return JudgeRun(study, behaviors).run();
+}
+
+}  // namespace understudy

@@ -1,0 +1,41 @@
+#pragma once
+// The one loop that drives any model: takes requests from a source, keeps the model busy, and hands
+// what ended to a sink in groups. What the sink took is durable; only what is in flight can be lost.
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "model/chat_model.hpp"
+
+namespace understudy {
+
+/// Set by Ctrl-C. Once: no new requests, a short wait for those in flight. Twice: stop now.
+class StopRequest {
+ public:
+  virtual ~StopRequest() = default;
+  [[nodiscard]] virtual int count() const = 0;
+};
+
+struct ModelLoop {
+  /// The next request, or nothing when there are no more (or a budget says stop).
+  std::function<Result<std::optional<ChatRequest>>()> next;
+  /// Makes a group of outcomes durable. An error ends the loop.
+  std::function<Result<void>(std::vector<ChatOutcome>)> store;
+  /// Called after every round, for progress.
+  std::function<void(const ModelStatus&)> watch;
+};
+
+enum class LoopEnd : std::uint8_t { kDone, kStopped };
+
+inline constexpr std::size_t kGroupSizeMax = 512;         ///< outcomes stored in one transaction
+inline constexpr std::int64_t kGroupDelayUs = 50'000;     ///< an outcome waits no longer to be stored
+inline constexpr std::int64_t kStopGraceUs = 5'000'000;   ///< for answers in flight after Ctrl-C
+
+[[nodiscard]] Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& clock,
+                                             const StopRequest& stop);
+
+}  // namespace understudy

@@ -1,0 +1,148 @@
+// Conversations → the frame (eligible turns) and the prefixes drawn from it.
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "engine/study.hpp"
+#include "sampling/frame.hpp"
+#include "sampling/prefix_selection.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr int kSampleVersion = 1;
+
+// All but the number of prefixes: with these equal, more prefixes extend a selection.
+Digest design_fingerprint(const Study& study, const Digest& ingest) {
+  Json design = manifest_json(study.config)["sample"];
+  design.erase("prefixes");
+  design.erase("draws");
+  return Sha256()
+      .number(kSampleVersion)
+      .number(kContentHashVersion)
+      .field(as_bytes(ingest))
+      .field(write_json(design, JsonStyle::kCanonical))
+      .number(study.config.window_tokens().value_or(0))
+      .field(study.tokenizer_name())
+      .finish();
+}
+
+struct TurnCounts {
+  std::uint64_t turns = 0;
+  std::array<std::uint64_t, kTurnExclusionCount> excluded{};
+  std::uint64_t in_frame = 0;
+};
+
+// The frame is built once a design: tokenizing is the slow part of this stage.
+Result<Json> build_frame(Study& study, const Tokenizer& tokenizer, std::uint64_t conversations) {
+  const FrameRules rules{.unit = study.config.sample.unit,
+                         .prefix_tokens_max = study.config.sample.prefix_tokens_max,
+                         .window_tokens = study.config.window_tokens()};
+  TurnCounts counts;
+  ProgressState state{.stage = "sample", .total = conversations, .unit = "conversations"};
+  UNDERSTUDY_CHECK(study.store.clear_frame());
+  UNDERSTUDY_CHECK(study.store.for_each_conversation(
+      [&](const StoredConversation& stored) -> Result<void> {
+        const ConversationFrame frame = frame_of(stored.conversation.messages, rules, tokenizer);
+        counts.in_frame += frame.turns.size();
+        for (std::size_t i = 0; i < kTurnExclusionCount; ++i) counts.excluded[i] += frame.excluded[i];
+        ++state.done;
+        study.world.progress.update(state);
+        if (study.world.stop.count() > 0) {
+          return unexpected(ErrorCode::kPaused, "stopped while counting tokens: `run` begins this "
+                                                "stage again");
+        }
+        return frame.turns.empty() ? Result<void>() : study.store.add_frame(stored.id, frame.turns);
+      }));
+  study.world.progress.finish(state);
+  Json excluded = Json::object();
+  for (std::size_t i = 0; i < kTurnExclusionCount; ++i) {
+    excluded[std::string(turn_exclusion_name(static_cast<TurnExclusion>(i)))] = counts.excluded[i];
+  }
+  return Json{{"frame", counts.in_frame}, {"excluded", excluded}};
+}
+
+// Draws the prefixes; those that an earlier, smaller selection took keep their ids and their draws.
+Result<void> select_prefixes(Study& study, Json& detail) {
+  PrefixSelection selection(study.config.sample.seed, study.config.sample.prefixes);
+  UNDERSTUDY_CHECK(study.store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
+    for (const FrameTurn& turn : row.turns) {
+      selection.offer(study.config.logs.source, row.conversation, row.external_id, turn.cut);
+    }
+    return {};
+  }));
+  if (selection.frame_size() == 0) {
+    return unexpected(ErrorCode::kInput,
+                      fmt::format("no turn is left to replay: {}; loosen [sample]",
+                                  detail["excluded"].dump()));
+  }
+  std::set<std::pair<std::int64_t, std::uint32_t>> taken;
+  std::int64_t next_id = 1;
+  UNDERSTUDY_CHECK(study.store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
+    taken.emplace(prefix.conversation, prefix.cut);
+    next_id = prefix.id + 1;
+    return {};
+  }));
+  const double pi = selection.inclusion_probability();
+  std::optional<StoredConversation> conversation;
+  std::uint64_t selected = 0;
+  for (const SelectedPrefix& chosen : selection.take()) {
+    ++selected;
+    if (taken.erase({chosen.conversation, chosen.cut}) > 0) continue;
+    if (!conversation || conversation->id != chosen.conversation) {
+      UNDERSTUDY_TRY(conversation, study.store.conversation(chosen.conversation));
+    }
+    const Conversation& text = conversation->conversation;
+    UNDERSTUDY_CHECK(study.store.add_prefix(
+        {.id = next_id++,
+         .conversation = chosen.conversation,
+         .cut = chosen.cut,
+         .pi = pi,
+         .content_hash = content_hash(text.tools, text.messages, chosen.cut)}));
+  }
+  if (!taken.empty()) {
+    return unexpected(ErrorCode::kUsage,
+                      "sample.prefixes is smaller than in the draws that are stored: raise it "
+                      "again, or use --limit to replay fewer");
+  }
+  UNDERSTUDY_CHECK(study.store.set_inclusion_probability(pi));
+  detail["sampled"] = selected;
+  detail["pi"] = rounded(pi);
+  return {};
+}
+
+}  // namespace
+
+Result<StageOutcome> sample_stage(Study& study) {
+  UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
+  if (!ingest) return unexpected(ErrorCode::kUsage, "nothing is ingested yet: `understudy ingest` first");
+  const Digest design = design_fingerprint(study, ingest->fingerprint);
+  const Digest fingerprint =
+      Sha256().field(as_bytes(design)).number(study.config.sample.prefixes).finish();
+  UNDERSTUDY_TRY(auto detail, stored_detail(study.store, "sample", fingerprint));
+  if (detail) return StageOutcome{.up_to_date = true, .detail = std::move(*detail)};
+
+  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  UNDERSTUDY_TRY(auto counts, stored_detail(study.store, "frame", design));
+  if (!counts) {
+    UNDERSTUDY_TRY(const std::int64_t draws, study.store.draw_count());
+    if (draws > 0) {
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("[sample], or the number of tokens graded, changed after {} "
+                                    "draws were made: start a new study, or put it back",
+                                    draws));
+    }
+    UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study.tokenizer());
+    UNDERSTUDY_TRY(const Json ingested, parse_json(ingest->detail));
+    UNDERSTUDY_TRY(counts, build_frame(study, *tokenizer, ingested["eligible"].get<std::uint64_t>()));
+    (*counts)["tokenizer"] = tokenizer->identity();
+    UNDERSTUDY_CHECK(store_stage(study.store, "frame", design, *counts));
+  }
+  UNDERSTUDY_CHECK(select_prefixes(study, *counts));
+  UNDERSTUDY_CHECK(store_stage(study.store, "sample", fingerprint, *counts));
+  UNDERSTUDY_CHECK(transaction.commit());
+  return StageOutcome{.up_to_date = false, .detail = std::move(*counts)};
+}
+
+}  // namespace understudy

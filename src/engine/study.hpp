@@ -1,0 +1,74 @@
+#pragma once
+// A study at work: its configuration, its store, and the world it may touch (clock, environment,
+// Ctrl-C, progress), which is passed in so that a simulator can stand in for it.
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/clock.hpp"
+#include "base/json.hpp"
+#include "engine/model_loop.hpp"
+#include "engine/progress.hpp"
+#include "engine/study_config.hpp"
+#include "store/study_store.hpp"
+
+namespace understudy {
+
+/// Makes the model of a role ("candidate", "judge"); the program's own factory is make_study_model.
+using ModelFactory = std::function<Result<std::unique_ptr<ChatModel>>(
+    const StudyConfig& config, const ModelConfig& model, Clock& clock)>;
+
+struct World {
+  Clock& clock;
+  const StopRequest& stop;
+  Progress& progress;
+  ModelFactory make_model;
+};
+
+struct RunOptions {
+  std::optional<std::uint64_t> limit;  ///< replay the first so many prefixes only
+  bool retry_errors = false;           ///< ask again for draws that failed
+};
+
+struct Study {
+  StudyConfig config;
+  StudyStore store;
+  World world;
+  RunOptions options;
+  std::map<std::string, std::unique_ptr<ChatModel>> models;  ///< made when first needed, by role
+
+  [[nodiscard]] const std::string& directory() const { return store.directory(); }
+  /// The model of a role: "candidate", "deployed", "judge" … The role is configured.
+  [[nodiscard]] Result<ChatModel*> model(const std::string& role);
+  [[nodiscard]] const ModelConfig& model_config(const std::string& role) const;
+  /// What counts tokens: sample.tokenizer, else an embedded candidate, else the estimate. The name
+  /// alone decides whether the frame is up to date, so that nothing needs to be loaded to know.
+  [[nodiscard]] std::string tokenizer_name() const;
+  [[nodiscard]] Result<const Tokenizer*> tokenizer();
+};
+
+/// What a stage did: whether it had anything to do, and what it counted.
+struct StageOutcome {
+  bool up_to_date = false;
+  Json detail;
+};
+
+/// The stage's fingerprint from all that goes into it; equal to the stored one: nothing to do.
+[[nodiscard]] Result<std::optional<Json>> stored_detail(StudyStore& store, std::string_view stage,
+                                                        const Digest& fingerprint);
+Result<void> store_stage(StudyStore& store, std::string_view stage, const Digest& fingerprint,
+                         const Json& detail);
+
+// The stages, in order (pipeline.cpp). Each reads what the one before stored.
+[[nodiscard]] Result<StageOutcome> ingest_stage(Study& study);
+[[nodiscard]] Result<StageOutcome> sample_stage(Study& study);
+[[nodiscard]] Result<StageOutcome> replay_stage(Study& study);
+[[nodiscard]] Result<StageOutcome> grade_stage(Study& study);
+[[nodiscard]] Result<StageOutcome> estimate_stage(Study& study);
+[[nodiscard]] Result<StageOutcome> report_stage(Study& study);
+
+}  // namespace understudy

@@ -1,0 +1,407 @@
+#include "engine/study_config.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <sstream>
+
+#define TOML_EXCEPTIONS 0
+#include <toml++/toml.h>
+
+#include "base/text.hpp"
+
+namespace understudy {
+namespace {
+
+// Reads one table, remembers which keys are known, and keeps the first error.
+class TableReader {
+ public:
+  TableReader(const toml::table* table, std::string section, std::string_view file,
+              std::optional<Error>& error)
+      : table_(table), section_(std::move(section)), file_(file), error_(error) {}
+
+  void read(std::string_view key, std::string& out) { read_as(key, out, "a string"); }
+  void read(std::string_view key, double& out) { read_as(key, out, "a number"); }
+  void read(std::string_view key, std::optional<double>& out) { read_optional(key, out); }
+  template <class Unsigned>
+    requires std::is_unsigned_v<Unsigned>
+  void read(std::string_view key, Unsigned& out) {
+    std::int64_t value = static_cast<std::int64_t>(out);
+    read_as(key, value, "a whole number");
+    if (value < 0 || value > 1'000'000'000'000 ||
+        static_cast<std::uint64_t>(value) > std::numeric_limits<Unsigned>::max()) {
+      fail(key, "is out of range");
+      return;
+    }
+    out = static_cast<Unsigned>(value);
+  }
+  template <class Unsigned>
+    requires std::is_unsigned_v<Unsigned>
+  void read(std::string_view key, std::optional<Unsigned>& out) {
+    read_optional(key, out);
+  }
+
+  void read(std::string_view key, std::vector<std::string>& out) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const toml::array* array = node->as_array();
+    if (array == nullptr) return fail(key, "must be an array of strings");
+    out.clear();
+    for (const toml::node& item : *array) {
+      const auto text = item.value_exact<std::string>();
+      if (!text) return fail(key, "must be an array of strings");
+      out.push_back(*text);
+    }
+  }
+
+  /// One of a few words; `out` is its position.
+  void read_choice(std::string_view key, const std::vector<std::string>& choices,
+                   std::size_t& out) {
+    std::string word = choices[out];
+    read(key, word);
+    const auto found = std::find(choices.begin(), choices.end(), word);
+    if (found == choices.end()) {
+      return fail(key, fmt::format("must be one of {}{}", fmt::join(choices, ", "),
+                                   did_you_mean(word, choices)));
+    }
+    out = static_cast<std::size_t>(found - choices.begin());
+  }
+
+  /// A section below this one; its keys are the caller's to read. Null where it is not there.
+  const toml::table* section(std::string_view key) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return nullptr;
+    if (!node->is_table()) fail(key, "must be a table");
+    return node->as_table();
+  }
+
+  /// After all reads: whatever else is in the table is a mistake.
+  void finish() {
+    if (table_ == nullptr) return;
+    for (const auto& [key, node] : *table_) {
+      const std::string name(key.str());
+      if (std::find(known_.begin(), known_.end(), name) == known_.end()) {
+        fail_at(key.source().begin.line,
+                fmt::format("unknown key \"{}\"{}{}", name,
+                            section_.empty() ? "" : " in [" + section_ + "]",
+                            did_you_mean(name, known_)));
+      }
+    }
+  }
+
+  void fail(std::string_view key, std::string_view what) {
+    const toml::node* node = table_ == nullptr ? nullptr : table_->get(key);
+    fail_at(node == nullptr ? 0 : node->source().begin.line,
+            fmt::format("{}{}{} {}", section_, section_.empty() ? "" : ".", key, what));
+  }
+
+ private:
+  const toml::node* find(std::string_view key) {
+    known_.emplace_back(key);
+    return table_ == nullptr ? nullptr : table_->get(key);
+  }
+
+  template <class T>
+  void read_as(std::string_view key, T& out, std::string_view type) {
+    const toml::node* node = find(key);
+    if (node == nullptr) return;
+    const std::optional<T> value =
+        std::is_same_v<T, double> ? node->value<T>() : node->value_exact<T>();
+    if (!value) return fail(key, fmt::format("must be {}", type));
+    out = *value;
+  }
+
+  template <class T>
+  void read_optional(std::string_view key, std::optional<T>& out) {
+    T value{};
+    if (table_ != nullptr && table_->contains(key)) {
+      read(key, value);
+      out = value;
+    } else {
+      known_.emplace_back(key);
+    }
+  }
+
+  void fail_at(std::uint64_t line, std::string message) {
+    if (error_) return;
+    error_ = Error{ErrorCode::kUsage,
+                   std::move(message),
+                   {.file = std::string(file_), .line = {}, .byte_offset = {}}};
+    if (line > 0) error_->where.line = line;
+  }
+
+  const toml::table* table_;
+  std::string section_;
+  std::string_view file_;
+  std::optional<Error>& error_;
+  std::vector<std::string> known_;
+};
+
+struct Parser {
+  std::string_view file;
+  std::optional<Error> error;
+
+  TableReader reader(const toml::table* table, std::string section) {
+    return {table, std::move(section), file, error};
+  }
+
+  void model(const toml::table* table, const std::string& section, ModelConfig& out) {
+    TableReader in = reader(table, section);
+    in.read("model", out.model);
+    in.read("base_url", out.base_url);
+    in.read("temperature", out.sampling.temperature);
+    in.read("top_p", out.sampling.top_p);
+    in.read("max_tokens", out.sampling.max_tokens);
+    in.finish();
+  }
+
+  void logs(const toml::table* table, StudyConfig::Logs& out) {
+    TableReader in = reader(table, "logs");
+    in.read("paths", out.paths);
+    in.read("format", out.format);
+    in.read("source", out.source);
+    in.read("cluster", out.cluster);
+    std::size_t duplicates = 0;
+    in.read_choice("duplicates", {"id", "content"}, duplicates);
+    out.duplicates_by_content = duplicates == 1;
+    if (const toml::table* eligible = in.section("eligible")) {
+      for (const auto& [key, node] : *eligible) {
+        Json wanted;
+        if (const auto flag = node.value_exact<bool>())
+          wanted = *flag;
+        else if (const auto text = node.value_exact<std::string>())
+          wanted = *text;
+        else if (const auto integer = node.value_exact<std::int64_t>())
+          wanted = *integer;
+        else if (const auto number = node.value_exact<double>())
+          wanted = *number;
+        else
+          in.fail("eligible", "takes strings, numbers and booleans (quote keys that have dots)");
+        out.eligible.emplace_back(std::string(key.str()), std::move(wanted));
+      }
+    }
+    in.finish();
+  }
+
+  void sample(const toml::table* table, StudyConfig::Sample& out) {
+    TableReader in = reader(table, "sample");
+    std::size_t unit = 0;
+    in.read_choice("unit", {"turn", "final_turn"}, unit);
+    out.unit = unit == 0 ? Unit::kTurn : Unit::kFinalTurn;
+    in.read("prefixes", out.prefixes);
+    in.read("draws", out.draws);
+    in.read("seed", out.seed);
+    in.read("prefix_tokens_max", out.prefix_tokens_max);
+    in.read("tokenizer", out.tokenizer);
+    in.finish();
+  }
+
+  void limits(TableReader& root, StudyConfig& out) {
+    TableReader replay = reader(root.section("replay"), "replay");
+    replay.read("max_connections", out.replay.max_connections);
+    replay.read("deadline_s", out.replay.deadline_s);
+    replay.finish();
+    TableReader egress = reader(root.section("egress"), "egress");
+    egress.read("allow", out.egress_allow);
+    egress.finish();
+    TableReader budget = reader(root.section("budget"), "budget");
+    budget.read("cost", out.budget.cost);
+    budget.read("tokens", out.budget.tokens);
+    budget.read("seconds", out.budget.seconds);
+    budget.finish();
+    if (const toml::table* prices = root.section("prices")) {
+      for (const auto& [model, node] : *prices) {
+        const std::string name(model.str());
+        TableReader price = reader(node.as_table(), "prices.\"" + name + "\"");
+        price.read("input", out.prices[name].input);
+        price.read("output", out.prices[name].output);
+        price.finish();
+      }
+    }
+    if (const toml::table* gate = root.section("gate")) {
+      for (const auto& [key, node] : *gate) {
+        TableReader in = reader(gate, "gate");
+        in.read(key.str(), out.gate[std::string(key.str())]);
+      }
+    }
+  }
+
+  StudyConfig study(const toml::table& table) {
+    StudyConfig config;
+    TableReader root = reader(&table, "");
+    logs(root.section("logs"), config.logs);
+    sample(root.section("sample"), config.sample);
+    model(root.section("candidate"), "candidate", config.candidate);
+    if (const toml::table* deployed = root.section("deployed")) {
+      model(deployed, "deployed", config.deployed.emplace());
+    }
+    if (const toml::table* roles = root.section("roles")) {
+      TableReader in = reader(roles, "roles");
+      for (const char* role : {"judge", "oracle", "simulator", "auditor", "embedder"}) {
+        ModelConfig model;
+        // A name is enough; a table sets more: judge = {model = "…", temperature = 0}.
+        if (const toml::node* node = roles->get(role); node != nullptr && node->is_table()) {
+          this->model(in.section(role), fmt::format("roles.{}", role), model);
+        } else {
+          in.read(role, model.model);
+        }
+        if (!model.model.empty()) config.roles[role] = model;
+      }
+      in.finish();
+    }
+    TableReader grade = reader(root.section("grade"), "grade");
+    grade.read("behaviors", config.grade.behaviors);
+    grade.read("window_tokens", config.grade.window_tokens);
+    grade.finish();
+    limits(root, config);
+    root.finish();
+    return config;
+  }
+};
+
+Json model_json(const ModelConfig& config) {
+  Json json = {{"model", config.model}};
+  if (config.sampling.temperature) json["temperature"] = *config.sampling.temperature;
+  if (config.sampling.top_p) json["top_p"] = *config.sampling.top_p;
+  if (config.sampling.max_tokens) json["max_tokens"] = *config.sampling.max_tokens;
+  return json;
+}
+
+Result<void> check_sampling(const std::string& section, const SamplingOptions& sampling) {
+  const auto bad = [&](std::string_view what) {
+    return unexpected(ErrorCode::kUsage, fmt::format("{}.{}", section, what));
+  };
+  if (sampling.temperature && !(*sampling.temperature >= 0 && *sampling.temperature <= 10)) {
+    return bad("temperature must be between 0 and 10");
+  }
+  if (sampling.top_p && !(*sampling.top_p > 0 && *sampling.top_p <= 1)) {
+    return bad("top_p must be above 0 and at most 1");
+  }
+  if (sampling.max_tokens && *sampling.max_tokens == 0) return bad("max_tokens must be at least 1");
+  return {};
+}
+
+}  // namespace
+
+std::optional<std::uint32_t> StudyConfig::window_tokens() const {
+  return grade.window_tokens ? grade.window_tokens : candidate.sampling.max_tokens;
+}
+
+Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file) {
+  const toml::parse_result parsed = toml::parse(toml);
+  if (!parsed) {
+    return unexpected(
+        ErrorCode::kUsage, std::string(parsed.error().description()),
+        {.file = std::string(file), .line = parsed.error().source().begin.line, .byte_offset = {}});
+  }
+  Parser parser{.file = file, .error = {}};
+  StudyConfig config = parser.study(parsed.table());
+  if (parser.error) return unexpected(*parser.error);
+  return config;
+}
+
+Result<StudyConfig> load_study_config(const std::string& directory) {
+  const std::string path = directory + "/study.toml";
+  std::ifstream file(path);
+  if (!file) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("cannot read {}: make a study with `understudy init {} --logs "
+                                  "PATH --model PROVIDER/NAME`",
+                                  path, directory));
+  }
+  std::ostringstream text;
+  text << file.rdbuf();
+  return parse_study_config(text.str(), path);
+}
+
+Result<void> check_study_config(const StudyConfig& config) {
+  const auto bad = [](std::string message) {
+    return unexpected(ErrorCode::kUsage, std::move(message));
+  };
+  if (config.logs.paths.empty())
+    return bad("logs.paths is empty: which conversations are replayed?");
+  if (config.candidate.model.empty())
+    return bad("candidate.model is not set: which model answers?");
+  if (config.sample.prefixes == 0) return bad("sample.prefixes must be at least 1");
+  if (config.sample.draws == 0 || config.sample.draws > 10'000) {
+    return bad("sample.draws must be between 1 and 10,000");
+  }
+  if (config.replay.max_connections == 0) return bad("replay.max_connections must be at least 1");
+  if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
+    return bad("grade.window_tokens must be at least 1");
+  }
+  UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
+  if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
+  if (config.budget.cost && !config.prices.contains(config.candidate.model)) {
+    return bad(
+        fmt::format("budget.cost needs a price: add [prices.\"{}\"] with input and output per "
+                    "million tokens",
+                    config.candidate.model));
+  }
+  return {};
+}
+
+Json manifest_json(const StudyConfig& config) {
+  Json eligible = Json::object();
+  for (const auto& [path, wanted] : config.logs.eligible) eligible[path] = wanted;
+  Json json = {
+      {"logs",
+       {{"source", config.logs.source},
+        {"format", config.logs.format},
+        {"cluster", config.logs.cluster},
+        {"duplicates", config.logs.duplicates_by_content ? "content" : "id"},
+        {"eligible", eligible}}},
+      {"sample",
+       {{"unit", config.sample.unit == Unit::kTurn ? "turn" : "final_turn"},
+        {"prefixes", config.sample.prefixes},
+        {"draws", config.sample.draws},
+        {"seed", config.sample.seed},
+        {"prefix_tokens_max",
+         config.sample.prefix_tokens_max ? Json(*config.sample.prefix_tokens_max) : Json()}}},
+      {"candidate", model_json(config.candidate)},
+      {"deployed", config.deployed ? model_json(*config.deployed) : Json()},
+      {"window_tokens", config.window_tokens() ? Json(*config.window_tokens()) : Json()},
+  };
+  json["roles"] = Json::object();
+  for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
+  return json;
+}
+
+std::string study_toml(const StudyTemplate& parts) {
+  const auto quoted = [](const std::string& text) {
+    return write_json(Json(text), JsonStyle::kCanonical);  // TOML basic strings escape as JSON does
+  };
+  std::string out;
+  for (const std::string_view line : split(parts.comment, '\n')) out += fmt::format("# {}\n", line);
+  std::vector<std::string> paths;
+  for (const std::string& path : parts.log_paths) paths.push_back(quoted(path));
+  out += fmt::format(
+      "\n[logs]\n"
+      "paths = [{}]          # JSONL, WildChat or ShareGPT; plain, .gz or .zst; globs\n"
+      "# format = \"auto\"\n"
+      "# cluster = \"metadata.user\"   # who wrote it: intervals are clustered by this\n"
+      "# duplicates = \"id\"           # or \"content\": equal texts are counted once\n{}"
+      "# [logs.eligible]             # only conversations with these values, others counted out\n"
+      "# \"metadata.training_consent\" = true\n"
+      "\n[sample]\n"
+      "# unit = \"turn\"               # every turn alike; or \"final_turn\"\n{}"
+      "\n[candidate]\n"
+      "model = {}\n"
+      "# temperature, top_p, max_tokens: only if set; default is what the server does\n{}"
+      "\n# [deployed]                  # the model behind the logs, if it can be called: Y -> Y\n"
+      "# model = \"openai/gpt-5.1\"\n"
+      "\n# [roles]\n"
+      "# judge = \"openai/...\"\n"
+      "\n# [grade]                     # default: every behavior that has a rule\n"
+      "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
+      "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
+      "# allow = [\"api.example.com\"]\n"
+      "\n# [budget]                    # pauses, never truncates\n"
+      "# cost = 200.0\n",
+      fmt::join(paths, ", "), parts.logs_extra, parts.sample_extra, quoted(parts.candidate_model),
+      parts.candidate_extra);
+  return out;
+}
+
+}  // namespace understudy

@@ -1,0 +1,93 @@
+#pragma once
+// study.toml: what a study does. Unknown keys and wrong types are errors that name the line;
+// nothing but keys and base URLs comes from anywhere else, so that the effective configuration is
+// all there is to know (manifest_json).
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.hpp"
+#include "base/result.hpp"
+#include "model/chat_model.hpp"
+#include "records/frame.hpp"
+
+namespace understudy {
+
+struct ModelConfig {
+  std::string model;     ///< "provider/name"
+  std::string base_url;  ///< empty: from the environment
+  SamplingOptions sampling;
+};
+
+/// Money per million tokens, in the currency of budget.cost.
+struct TokenPrice {
+  double input = 0;
+  double output = 0;
+};
+
+struct StudyConfig {
+  struct Logs {
+    std::vector<std::string>
+        paths;  ///< globs; relative ones start at the study directory
+    std::string format = "auto";
+    std::string source = "logs";  ///< part of every prefix's identity
+    std::string cluster;          ///< dotted path in a record; empty: what the format has
+    bool duplicates_by_content = false;
+    std::vector<std::pair<std::string, Json>> eligible;  ///< dotted path, wanted value
+  } logs;
+  struct Sample {
+    Unit unit = Unit::kTurn;
+    std::uint64_t prefixes = 2000;
+    std::uint32_t draws = 1;
+    std::string seed = "1";
+    std::optional<std::uint32_t> prefix_tokens_max;
+    std::string tokenizer;  ///< "llama/…"; empty: an embedded candidate's own, else an estimate
+  } sample;
+  ModelConfig candidate;
+  std::optional<ModelConfig> deployed;
+  std::map<std::string, ModelConfig> roles;  ///< judge, oracle, …
+  struct Grade {
+    std::vector<std::string> behaviors;          ///< names or paths; empty: all with a rule
+    std::optional<std::uint32_t> window_tokens;  ///< default: candidate.max_tokens
+  } grade;
+  struct Replay {
+    std::uint32_t max_connections = 64;
+    std::uint32_t deadline_s = 600;
+  } replay;
+  std::vector<std::string> egress_allow;
+  struct Budget {
+    std::optional<double> cost;
+    std::optional<std::uint64_t> tokens;
+    std::optional<std::uint64_t> seconds;
+  } budget;
+  std::map<std::string, TokenPrice> prices;  ///< by model
+  std::map<std::string, double> gate;        ///< "behavior.field" → most that passes
+
+  /// Leading tokens of an answer that both arms are graded on; none: all of it.
+  [[nodiscard]] std::optional<std::uint32_t> window_tokens() const;
+};
+
+[[nodiscard]] Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file);
+[[nodiscard]] Result<StudyConfig> load_study_config(const std::string& directory);
+
+/// What is checked whatever the source of a value (file or flag): ranges, and that there are logs
+/// and a candidate.
+Result<void> check_study_config(const StudyConfig& config);
+
+/// The parts that decide numbers, as canonical JSON: paths, limits on speed and money left out.
+[[nodiscard]] Json manifest_json(const StudyConfig& config);
+
+/// A commented study.toml for `init` and `demo`.
+struct StudyTemplate {
+  std::vector<std::string> log_paths;
+  std::string candidate_model;
+  std::string comment;                                    ///< first lines, without '#'
+  std::string logs_extra, sample_extra, candidate_extra;  ///< more lines of those sections
+};
+[[nodiscard]] std::string study_toml(const StudyTemplate& parts);
+
+}  // namespace understudy

@@ -1,0 +1,107 @@
+#include "engine/study_config.hpp"
+
+#include <gtest/gtest.h>
+
+namespace understudy {
+namespace {
+
+TEST(StudyConfig, ReadsTheContractsExample) {
+  const auto config = parse_study_config(R"(
+[logs]
+paths = ["logs/*.jsonl.zst"]
+cluster = "metadata.user"
+duplicates = "content"
+[logs.eligible]
+"metadata.training_consent" = true
+[sample]
+unit = "final_turn"
+prefixes = 2_000
+draws = 2
+seed = "7"
+[candidate]
+model = "vllm/our-next-model"
+temperature = 1
+max_tokens = 192
+[deployed]
+model = "openai/gpt-5.1"
+[roles]
+judge = "openai/judge"
+oracle = {model = "openai/oracle", temperature = 0.0}
+[grade]
+behaviors = ["promised_background_task", "behaviors/ours.toml"]
+[egress]
+allow = ["api.example.com"]
+[budget]
+cost = 200.0
+[prices."vllm/our-next-model"]
+input = 1.0
+output = 2.0
+[gate]
+"promised_background_task.forecast_hi_per_100k" = 50
+)",
+                                         "study.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  EXPECT_TRUE(check_study_config(*config).has_value());
+  EXPECT_EQ(config->sample.unit, Unit::kFinalTurn);
+  EXPECT_EQ(config->sample.prefixes, 2000U);
+  EXPECT_EQ(config->window_tokens(), 192U);
+  EXPECT_EQ(config->roles.at("oracle").sampling.temperature, 0.0);
+  EXPECT_EQ(config->logs.eligible.at(0).second, Json(true));
+  EXPECT_EQ(config->gate.at("promised_background_task.forecast_hi_per_100k"), 50);
+}
+
+TEST(StudyConfig, NamesTheLineAndTheNearestKey) {
+  const auto unknown = parse_study_config("[sample]\nunit = \"turn\"\nprefxes = 3\n", "study.toml");
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_EQ(unknown.error().where.line, 3U);
+  EXPECT_NE(unknown.error().message.find("did you mean \"prefixes\""), std::string::npos);
+
+  const auto section = parse_study_config("[candidat]\nmodel = \"a/b\"\n", "study.toml");
+  ASSERT_FALSE(section.has_value());
+  EXPECT_NE(section.error().message.find("candidate"), std::string::npos);
+
+  const auto type = parse_study_config("[sample]\nprefixes = \"many\"\n", "study.toml");
+  ASSERT_FALSE(type.has_value());
+  EXPECT_EQ(type.error().where.line, 2U);
+
+  const auto choice = parse_study_config("[sample]\nunit = \"turns\"\n", "study.toml");
+  ASSERT_FALSE(choice.has_value());
+  EXPECT_NE(choice.error().message.find("did you mean \"turn\""), std::string::npos);
+
+  const auto syntax = parse_study_config("[sample\n", "study.toml");
+  ASSERT_FALSE(syntax.has_value());
+  EXPECT_EQ(syntax.error().where.line, 1U);
+
+  EXPECT_FALSE(parse_study_config("[sample]\ndraws = -1\n", "study.toml").has_value());
+}
+
+TEST(StudyConfig, ChecksRangesWhateverTheySource) {
+  StudyConfig config;
+  EXPECT_FALSE(check_study_config(config).has_value());
+  config.logs.paths = {"a.jsonl"};
+  config.candidate.model = "vllm/x";
+  EXPECT_TRUE(check_study_config(config).has_value());
+  config.candidate.sampling.top_p = 0;
+  EXPECT_FALSE(check_study_config(config).has_value());
+  config.candidate.sampling.top_p = 1;
+  config.budget.cost = 5;
+  EXPECT_FALSE(check_study_config(config).has_value());
+}
+
+TEST(StudyToml, IsReadBackAsItWasMeant) {
+  const std::string toml = study_toml({.log_paths = {"logs/with \"quotes\".jsonl", "b.jsonl"},
+                                       .candidate_model = "llama/x",
+                                       .comment = "one\ntwo",
+                                       .logs_extra = "duplicates = \"content\"\n",
+                                       .sample_extra = "prefixes = 150\n",
+                                       .candidate_extra = "max_tokens = 192\n"});
+  const auto config = parse_study_config(toml, "study.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  EXPECT_EQ(config->logs.paths.at(0), "logs/with \"quotes\".jsonl");
+  EXPECT_TRUE(config->logs.duplicates_by_content);
+  EXPECT_EQ(config->sample.prefixes, 150U);
+  EXPECT_EQ(config->candidate.sampling.max_tokens, 192U);
+}
+
+}  // namespace
+}  // namespace understudy

@@ -1,0 +1,25 @@
+#pragma once
+// The units of an arm in their canonical order: what verdict blocks count positions in. For replayed
+// arms these are the completed draws in key order; for the logged answers, the turns of the frame by
+// conversation and cut. A logged answer has a key too: its conversation as `prefix`, its cut as
+// `index`.
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.hpp"
+#include "store/study_store.hpp"
+
+namespace understudy {
+
+struct Units {
+  std::vector<std::int64_t> keys;        ///< packed DrawKeys
+  std::vector<std::uint64_t> clusters;   ///< parallel to keys
+  std::uint64_t failed = 0;              ///< draws without an answer; not among the units
+};
+
+[[nodiscard]] Result<Units> units_of(StudyStore& store, Arm arm);
+/// The logged answers to the drawn prefixes alone, in prefix order: what a judge is given of them.
+[[nodiscard]] Result<Units> logged_units_of_prefixes(StudyStore& store);
+
+}  // namespace understudy
