@@ -55,7 +55,7 @@ TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
   ASSERT_EQ(tally.rejects.size(), 1U);
   EXPECT_EQ(tally.rejects[0].reason, RejectReason::kTruncated);
   EXPECT_EQ(tally.rejects[0].position.byte_offset, 125'506'645U);
-  EXPECT_EQ(tally.rejects[0].position.line, 604'523U);
+  EXPECT_EQ(tally.rejects[0].position.line, 604'515U);
   EXPECT_EQ(tally.clusters.size(), 9'460U);
   EXPECT_EQ(tally.messages, (Counts{{"assistant", 67'594},
                                     {"user", 61'422},
