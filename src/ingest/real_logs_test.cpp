@@ -1,0 +1,102 @@
+// Counts on real files, where they are at hand.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+#include <set>
+#include <string>
+
+#include "ingest/eligibility.hpp"
+#include "ingest/log_reader.hpp"
+
+namespace understudy {
+namespace {
+
+struct Tally {
+  std::uint64_t records = 0;
+  std::vector<Reject> rejects;
+  std::set<std::string> clusters;
+  std::map<std::string, std::uint64_t> messages;  // by role, and by name where there is one
+};
+
+Tally read_all(const std::string& path, const LogOptions& options, Eligibility& eligibility) {
+  Tally tally;
+  Result<LogReader> reader = LogReader::open({.path = path, .name = "log"}, options);
+  EXPECT_TRUE(reader.has_value());
+  while (reader) {
+    Result<LogItem> item = reader->next();
+    EXPECT_TRUE(item.has_value());
+    if (!item || std::holds_alternative<EndOfLog>(*item)) break;
+    if (const Reject* reject = std::get_if<Reject>(&*item)) {
+      tally.rejects.push_back(*reject);
+      continue;
+    }
+    const LogRecord& record = std::get<LogRecord>(*item);
+    ++tally.records;
+    tally.clusters.insert(record.conversation.cluster);
+    for (const Message& message : record.conversation.messages) {
+      ++tally.messages[message.name.empty() ? std::string(role_name(message.role)) : message.name];
+    }
+    eligibility.admit(record);
+  }
+  return tally;
+}
+
+using Counts = std::map<std::string, std::uint64_t>;
+
+TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
+  const std::string path = UNDERSTUDY_SHAREGPT;
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "script/setup has not put " << path;
+  Eligibility by_content(DuplicateRule::kByContent, {});
+  const Tally tally = read_all(path, {}, by_content);
+  EXPECT_EQ(tally.records, 17'671U);
+  ASSERT_EQ(tally.rejects.size(), 1U);
+  EXPECT_EQ(tally.rejects[0].reason, RejectReason::kTruncated);
+  EXPECT_EQ(tally.rejects[0].position.byte_offset, 125'506'645U);
+  EXPECT_EQ(tally.rejects[0].position.line, 604'515U);
+  EXPECT_EQ(tally.clusters.size(), 9'460U);
+  EXPECT_EQ(tally.messages, (Counts{{"assistant", 67'594},
+                                    {"user", 61'422},
+                                    {"system", 41},
+                                    {"chatgpt", 8},
+                                    {"bing", 4},
+                                    {"bard", 2}}));
+  EXPECT_EQ(by_content.excluded(),
+            (Counts{{"empty", 126}, {"duplicate_content", 757}, {"starts_in_the_middle", 6'002}}));
+  EXPECT_EQ(by_content.eligible(), 10'786U);
+}
+
+TEST(RealLogs, WildChatConversationsAreReadAndAllDistinct) {
+  const std::string path = UNDERSTUDY_SHARED_DATA "/wildchat/conversations.jsonl";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
+  Eligibility by_id(DuplicateRule::kById, {});
+  const Tally tally = read_all(path, {}, by_id);
+  EXPECT_EQ(tally.records, 589U);
+  EXPECT_TRUE(tally.rejects.empty());
+  EXPECT_EQ(tally.messages, (Counts{{"assistant", 2'410}, {"user", 2'389}}));
+  EXPECT_EQ(by_id.eligible(), 589U);
+}
+
+TEST(RealLogs, WildChatFilesCutInTheirMetadataAreRejectedAtTheirStart) {
+  const std::string folder = UNDERSTUDY_SHARED_DATA "/wildchat/raw_truncated";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  const auto files = expand_log_paths({folder + "/*.json"});
+  ASSERT_TRUE(files.has_value());
+  ASSERT_EQ(files->size(), 60U);
+  Eligibility by_id(DuplicateRule::kById, {});
+  std::uint64_t whole = 0;
+  std::map<RejectReason, int> reasons;
+  for (const LogFile& file : *files) {
+    const Tally tally = read_all(file.path, {}, by_id);
+    whole += tally.records;
+    for (const Reject& reject : tally.rejects) ++reasons[reject.reason];
+    ASSERT_EQ(tally.records + tally.rejects.size(), 1U) << file.path;
+  }
+  EXPECT_EQ(whole, 17U);
+  EXPECT_EQ(reasons, (std::map<RejectReason, int>{{RejectReason::kTruncated, 43}}));
+}
+
+}  // namespace
+}  // namespace understudy
