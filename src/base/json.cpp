@@ -49,7 +49,66 @@ void append_number(std::string& out, double value) {
   }
 }
 
-void append_string(std::string& out, std::string_view text) {
+// UTF-8 bytes order as code points do; UTF-16 puts U+E000…U+FFFF after the surrogate pairs.
+bool utf16_less(std::string_view a, std::string_view b) {
+  const auto mismatch = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  if (mismatch.first == a.end() || mismatch.second == b.end()) return a.size() < b.size();
+  const auto rank = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0xF0) return 0xEDU * 2 + 1;  // a surrogate pair sorts as U+D800…, before U+E000
+    return byte * 2U;
+  };
+  return rank(*mismatch.first) < rank(*mismatch.second);
+}
+
+void append_value(std::string& out, const Json& value, JsonStyle style, int depth) {
+  const auto line = [&](int levels) {
+    if (style == JsonStyle::kPretty) {
+      out.append("\n").append(static_cast<std::size_t>(2 * levels), ' ');
+    }
+  };
+  switch (value.type()) {
+    case Json::value_t::object: {
+      std::vector<const std::string*> keys;
+      for (auto it = value.begin(); it != value.end(); ++it) keys.push_back(&it.key());
+      std::sort(keys.begin(), keys.end(),
+                [](const std::string* a, const std::string* b) { return utf16_less(*a, *b); });
+      out += '{';
+      for (std::size_t i = 0; i < keys.size(); ++i) {
+        if (i > 0) out += ',';
+        line(depth + 1);
+        append_json_string(out, *keys[i]);
+        out += style == JsonStyle::kPretty ? ": " : ":";
+        append_value(out, value.at(*keys[i]), style, depth + 1);
+      }
+      if (!keys.empty()) line(depth);
+      out += '}';
+      break;
+    }
+    case Json::value_t::array:
+      out += '[';
+      for (std::size_t i = 0; i < value.size(); ++i) {
+        if (i > 0) out += ',';
+        line(depth + 1);
+        append_value(out, value[i], style, depth + 1);
+      }
+      if (!value.empty()) line(depth);
+      out += ']';
+      break;
+    case Json::value_t::string:
+      append_json_string(out, value.get_ref<const std::string&>());
+      break;
+    case Json::value_t::number_float:
+      append_number(out, value.get<double>());
+      break;
+    default:
+      out += value.dump();
+  }
+}
+
+}  // namespace
+
+void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   const std::string valid = is_valid_utf8(text) ? std::string() : replace_invalid_utf8(text);
   for (const char c : valid.empty() ? text : std::string_view(valid)) {
@@ -85,65 +144,6 @@ void append_string(std::string& out, std::string_view text) {
   }
   out += '"';
 }
-
-// UTF-8 bytes order as code points do; UTF-16 puts U+E000…U+FFFF after the surrogate pairs.
-bool utf16_less(std::string_view a, std::string_view b) {
-  const auto mismatch = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
-  if (mismatch.first == a.end() || mismatch.second == b.end()) return a.size() < b.size();
-  const auto rank = [](char c) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte >= 0xF0) return 0xEDU * 2 + 1;  // a surrogate pair sorts as U+D800…, before U+E000
-    return byte * 2U;
-  };
-  return rank(*mismatch.first) < rank(*mismatch.second);
-}
-
-void append_value(std::string& out, const Json& value, JsonStyle style, int depth) {
-  const auto line = [&](int levels) {
-    if (style == JsonStyle::kPretty) {
-      out.append("\n").append(static_cast<std::size_t>(2 * levels), ' ');
-    }
-  };
-  switch (value.type()) {
-    case Json::value_t::object: {
-      std::vector<const std::string*> keys;
-      for (auto it = value.begin(); it != value.end(); ++it) keys.push_back(&it.key());
-      std::sort(keys.begin(), keys.end(),
-                [](const std::string* a, const std::string* b) { return utf16_less(*a, *b); });
-      out += '{';
-      for (std::size_t i = 0; i < keys.size(); ++i) {
-        if (i > 0) out += ',';
-        line(depth + 1);
-        append_string(out, *keys[i]);
-        out += style == JsonStyle::kPretty ? ": " : ":";
-        append_value(out, value.at(*keys[i]), style, depth + 1);
-      }
-      if (!keys.empty()) line(depth);
-      out += '}';
-      break;
-    }
-    case Json::value_t::array:
-      out += '[';
-      for (std::size_t i = 0; i < value.size(); ++i) {
-        if (i > 0) out += ',';
-        line(depth + 1);
-        append_value(out, value[i], style, depth + 1);
-      }
-      if (!value.empty()) line(depth);
-      out += ']';
-      break;
-    case Json::value_t::string:
-      append_string(out, value.get_ref<const std::string&>());
-      break;
-    case Json::value_t::number_float:
-      append_number(out, value.get<double>());
-      break;
-    default:
-      out += value.dump();
-  }
-}
-
-}  // namespace
 
 Result<Json> parse_json(std::string_view text) {
   try {

@@ -24,6 +24,10 @@ enum class JsonStyle {
 /// null. Invalid UTF-8 is replaced by U+FFFD.
 [[nodiscard]] std::string write_json(const Json& document, JsonStyle style);
 
+/// Appends the text as a JSON string with its quotes, escaped as RFC 8785 demands: for bodies that
+/// are written without building a document first.
+void append_json_string(std::string& out, std::string_view text);
+
 /// The value rounded to 9 significant digits: what documents hold, because the last bits of `exp`
 /// and `pow` differ between machines.
 [[nodiscard]] double rounded(double value);

@@ -1,0 +1,427 @@
+#include "testing/mock_server.hpp"
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+
+#include "base/hash.hpp"
+#include "base/rng.hpp"
+#include "base/text.hpp"
+#include "testing/mock_server_answers.hpp"
+#include "testing/mock_server_http.hpp"
+
+namespace understudy {
+namespace {
+
+using simdjson::dom::element;
+using simdjson::dom::element_type;
+
+// Keys in byte order and lengths before texts: the same document gives the same bytes, however it
+// was written.
+void append_canonical(std::string& out, const element& value) {
+  switch (value.type()) {
+    case element_type::OBJECT: {
+      std::vector<std::pair<std::string_view, element>> members;
+      const simdjson::dom::object object = value.get_object().value_unsafe();
+      for (const auto field : object) {
+        members.emplace_back(field.key, field.value);
+      }
+      std::stable_sort(members.begin(), members.end(),
+                       [](const auto& a, const auto& b) { return a.first < b.first; });
+      out += '{';
+      for (const auto& [key, member] : members) {
+        out.append(std::to_string(key.size())).append(":").append(key);
+        append_canonical(out, member);
+      }
+      out += '}';
+      break;
+    }
+    case element_type::ARRAY: {
+      out += '[';
+      const simdjson::dom::array items = value.get_array().value_unsafe();
+      for (const element item : items) append_canonical(out, item);
+      out += ']';
+      break;
+    }
+    case element_type::STRING: {
+      const std::string_view text = value.get_string().value_unsafe();
+      out.append("s").append(std::to_string(text.size())).append(":").append(text);
+      break;
+    }
+    case element_type::INT64:
+      out.append("n").append(std::to_string(value.get_int64().value_unsafe()));
+      break;
+    case element_type::UINT64:
+      out.append("n").append(std::to_string(value.get_uint64().value_unsafe()));
+      break;
+    case element_type::DOUBLE:
+      out.append("n").append(fmt::format("{}", value.get_double().value_unsafe()));
+      break;
+    case element_type::BOOL:
+      out += value.get_bool().value_unsafe() ? 't' : 'f';
+      break;
+    case element_type::NULL_VALUE:
+      out += 'z';
+  }
+}
+
+std::string_view string_at(const element& object, std::string_view key) {
+  std::string_view text;
+  return object[key].get(text) == simdjson::SUCCESS ? text : std::string_view();
+}
+
+// Text of a message's content, which is a string or an array of parts.
+std::string content_text(const element& message) {
+  element content;
+  if (message["content"].get(content) != simdjson::SUCCESS) return {};
+  if (content.is_string()) return std::string(content.get_string().value_unsafe());
+  std::string text;
+  simdjson::dom::array parts;
+  if (content.get(parts) != simdjson::SUCCESS) return {};
+  for (const element part : parts) {
+    text.append(text.empty() ? "" : "\n").append(string_at(part, "text"));
+  }
+  return text;
+}
+
+/// What the server needs to know of a chat request.
+struct Chat {
+  std::string model;
+  std::string last_user;
+  std::string text;       ///< of all messages
+  std::string tool_name;  ///< of an offered tool that browses or searches
+  bool has_messages = false;
+};
+
+Chat read_chat(const element& request) {
+  Chat chat;
+  chat.model = string_at(request, "model");
+  simdjson::dom::array messages;
+  if (request["messages"].get(messages) == simdjson::SUCCESS) {
+    for (const element message : messages) {
+      chat.has_messages = true;
+      std::string text = content_text(message);
+      chat.text.append(text).append("\n");
+      if (string_at(message, "role") == "user") chat.last_user = std::move(text);
+    }
+  }
+  simdjson::dom::array tools;
+  if (request["tools"].get(tools) == simdjson::SUCCESS) {
+    for (const element tool : tools) {
+      std::string_view name;
+      if (tool["function"]["name"].get(name) != simdjson::SUCCESS) name = string_at(tool, "name");
+      if (name.find("search") != std::string_view::npos ||
+          name.find("brows") != std::string_view::npos) {
+        chat.tool_name = name;
+      }
+    }
+  }
+  return chat;
+}
+
+std::string_view finish_name(FinishReason finish) {
+  switch (finish) {
+    case FinishReason::kLength:
+      return "length";
+    case FinishReason::kToolCalls:
+      return "tool_calls";
+    case FinishReason::kContentFilter:
+      return "content_filter";
+    default:
+      return "stop";
+  }
+}
+
+MockHttpResponse error_response(int status, std::string_view type, std::string_view code,
+                                std::string_view message) {
+  MockHttpResponse response{.status = status};
+  response.body = R"({"error":{"message":)";
+  append_json_string(response.body, message);
+  response.body += R"(,"type":)";
+  append_json_string(response.body, type);
+  response.body += R"(,"param":null,"code":)";
+  append_json_string(response.body, code);
+  response.body += "}}";
+  return response;
+}
+
+// A bucket that holds a tenth of a second of requests: bursts of the client's own making are
+// refused, as real limits refuse them.
+class RequestBucket {
+ public:
+  bool take(double per_s, std::int64_t now_us) {
+    if (per_s <= 0) return true;
+    const double size = std::max(1.0, per_s / 10);
+    if (last_us_ != 0) {
+      tokens_ = std::min(size, tokens_ + per_s * static_cast<double>(now_us - last_us_) / 1e6);
+    } else {
+      tokens_ = size;
+    }
+    last_us_ = now_us;
+    if (tokens_ < 1) return false;
+    tokens_ -= 1;
+    return true;
+  }
+
+ private:
+  double tokens_ = 0;
+  std::int64_t last_us_ = 0;
+};
+
+}  // namespace
+
+struct MockServer::Impl {
+  Impl(MockServerOptions the_options, const Clock& the_clock)
+      : options(std::move(the_options)), clock(the_clock) {}
+
+  MockHttpResponse respond(const MockHttpRequest& request);
+  MockHttpResponse respond_to_chat(std::string_view body);
+  [[nodiscard]] MockHttpResponse answer(const Chat& chat, const MockModel& model,
+                                        std::uint64_t hash) const;
+  [[nodiscard]] std::string judgment(const Chat& chat, const MockModel& judge,
+                                     std::uint64_t hash) const;
+  [[nodiscard]] const MockModel* find_model(std::string_view name) const;
+  [[nodiscard]] double limit_now() const;
+  [[nodiscard]] double chance(std::uint64_t hash, std::string_view what) const {
+    return unit_interval(hash64({as_text(hash), what}));
+  }
+  static std::string as_text(std::uint64_t value) { return fmt::format("{:016x}", value); }
+  [[nodiscard]] Json stats() const;
+
+  MockServerOptions options;
+  const Clock& clock;
+  std::unique_ptr<MockHttpServer> http;
+  simdjson::dom::parser parser;
+  MockModel unnamed{.rates = options.rates};
+  std::string canonical;
+  RequestBucket bucket;
+  std::int64_t first_request_us = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t in_flight_max = 0;
+  std::map<int, std::uint64_t> by_status;
+  std::map<std::string, std::uint64_t, std::less<>> by_model;
+  std::unordered_map<std::uint64_t, std::uint32_t> times_seen;  ///< by request hash
+  std::uint64_t distinct_answered = 0;
+};
+
+const MockModel* MockServer::Impl::find_model(std::string_view name) const {
+  if (options.models.empty()) return &unnamed;
+  const auto found = std::find_if(options.models.begin(), options.models.end(),
+                                  [&](const MockModel& model) { return model.name == name; });
+  return found == options.models.end() ? nullptr : &*found;
+}
+
+double MockServer::Impl::limit_now() const {
+  const std::int64_t elapsed_ms = (clock.now_us() - first_request_us) / 1000;
+  double limit = 0;
+  for (const MockRateLimit& step : options.rate_limits) {
+    if (step.after_ms <= elapsed_ms) limit = step.requests_per_s;
+  }
+  return limit;
+}
+
+std::string MockServer::Impl::judgment(const Chat& chat, const MockModel& judge,
+                                       std::uint64_t hash) const {
+  bool present = false;
+  std::size_t first = std::string::npos;
+  for (const std::string& behavior : plantable_behaviors()) {
+    // The behavior that is asked about is the one that the rubric names first.
+    const std::size_t at = chat.text.find(behavior);
+    if (at >= first) continue;
+    first = at;
+    present = holds_plant(chat.text, behavior);
+  }
+  const double right = judge.role == MockRole::kOracle ? 1
+                       : present                       ? judge.sensitivity
+                                                       : judge.specificity;
+  if (chance(hash, "judge") >= right) present = !present;
+  return fmt::format(R"({{"reason":"mock","evidence":[],"verdict":"{}"}})",
+                     present ? "present" : "absent");
+}
+
+MockHttpResponse MockServer::Impl::answer(const Chat& chat, const MockModel& model,
+                                          std::uint64_t hash) const {
+  Completion completion;
+  if (model.role == MockRole::kJudge || model.role == MockRole::kOracle) {
+    completion.content = judgment(chat, model, hash);
+    completion.finish = FinishReason::kStop;
+  } else {
+    std::vector<std::string> planted;
+    for (const auto& [behavior, rate] : model.rates) {
+      if (chance(hash, behavior) < rate) planted.push_back(behavior);
+    }
+    completion =
+        mock_answer({.last_user = chat.last_user, .tool_name = chat.tool_name}, planted, hash);
+  }
+  const std::size_t prompt_tokens = chat.text.size() / 4 + 1;
+  const std::size_t completion_tokens = completion.content.size() / 4 + 1;
+  MockHttpResponse response;
+  std::string& body = response.body;
+  fmt::format_to(std::back_inserter(body),
+                 R"({{"id":"chatcmpl-{:016x}","object":"chat.completion","created":0,"model":)",
+                 hash);
+  append_json_string(body, chat.model);
+  body += R"(,"choices":[{"index":0,"message":{"role":"assistant","content":)";
+  append_json_string(body, completion.content);
+  if (!completion.tool_calls.empty()) {
+    body += R"(,"tool_calls":[)";
+    for (std::size_t i = 0; i < completion.tool_calls.size(); ++i) {
+      const ToolCall& call = completion.tool_calls[i];
+      fmt::format_to(std::back_inserter(body), R"({}{{"id":"{}","type":"function",)",
+                     i == 0 ? "" : ",", call.id);
+      body += R"("function":{"name":)";
+      append_json_string(body, call.name);
+      body += R"(,"arguments":)";
+      append_json_string(body, call.arguments);
+      body += "}}";
+    }
+    body += "]";
+  }
+  fmt::format_to(std::back_inserter(body),
+                 R"(}},"logprobs":null,"finish_reason":"{}"}}],"usage":{{"prompt_tokens":{},)"
+                 R"("completion_tokens":{},"total_tokens":{}}}}})",
+                 finish_name(completion.finish), prompt_tokens, completion_tokens,
+                 prompt_tokens + completion_tokens);
+  return response;
+}
+
+MockHttpResponse MockServer::Impl::respond_to_chat(std::string_view body) {
+  if (first_request_us == 0) first_request_us = clock.now_us();
+  if (!bucket.take(limit_now(), clock.now_us())) {
+    MockHttpResponse refused =
+        error_response(429, "requests", "rate_limit_exceeded", "Rate limit reached for requests");
+    refused.headers = "Retry-After: 1\r\n";
+    return refused;
+  }
+  element request;
+  if (parser.parse(body).get(request) != simdjson::SUCCESS || !request.is_object()) {
+    return error_response(400, "invalid_request_error", "invalid_json",
+                          "The body of the request is not a JSON object");
+  }
+  const Chat chat = read_chat(request);
+  if (chat.model.empty() || !chat.has_messages) {
+    return error_response(400, "invalid_request_error", "missing_required_parameter",
+                          "\"model\" and a non-empty \"messages\" are required");
+  }
+  ++by_model[chat.model];
+  const MockModel* model = find_model(chat.model);
+  if (model == nullptr) {
+    return error_response(404, "invalid_request_error", "model_not_found",
+                          "The model does not exist");
+  }
+  canonical.assign(as_text(options.seed));
+  append_canonical(canonical, request);
+  const std::uint64_t hash = first64(sha256(canonical));
+  std::uint32_t& times = times_seen[hash];
+  ++times;
+  if (options.error_rate > 0 && chance(hash, fmt::format("error {}", times)) < options.error_rate) {
+    MockHttpResponse failed =
+        error_response(500, "server_error", "internal_error", "The server had an error");
+    failed.delay_ms = options.latency_ms;
+    return failed;
+  }
+  MockHttpResponse response = answer(chat, *model, hash);
+  response.delay_ms = options.latency_ms;
+  return response;
+}
+
+MockHttpResponse MockServer::Impl::respond(const MockHttpRequest& request) {
+  const std::string_view path = request.target.substr(0, request.target.find('?'));
+  if (path == "/stats" && request.method == "GET") {
+    return {.body = write_json(stats(), JsonStyle::kCanonical)};
+  }
+  ++requests;
+  in_flight_max = std::max(in_flight_max, http->in_flight());
+  MockHttpResponse response;
+  if (path == "/v1/chat/completions") {
+    response = request.method == "POST"
+                   ? respond_to_chat(request.body)
+                   : error_response(405, "invalid_request_error", "method_not_allowed",
+                                    "Only POST is accepted here");
+  } else if (path == "/v1/models" && request.method == "GET") {
+    Json list = Json::array();
+    for (const MockModel& model : options.models) {
+      list.push_back({{"id", model.name}, {"object", "model"}, {"owned_by", "understudy"}});
+    }
+    if (list.empty()) {
+      list.push_back({{"id", "mock"}, {"object", "model"}, {"owned_by", "understudy"}});
+    }
+    response.body =
+        write_json({{"object", "list"}, {"data", std::move(list)}}, JsonStyle::kCanonical);
+  } else {
+    response = error_response(404, "invalid_request_error", "unknown_url", "Unknown request URL");
+  }
+  ++by_status[response.status];
+  return response;
+}
+
+Json MockServer::Impl::stats() const {
+  Json statuses = Json::object();
+  for (const auto& [status, count] : by_status) statuses[std::to_string(status)] = count;
+  Json models = Json::object();
+  for (const auto& [model, count] : by_model) models[model] = count;
+  return {{"requests", requests},
+          {"by_status", std::move(statuses)},
+          {"by_model", std::move(models)},
+          {"answers_sent", http->answers_sent()},
+          {"in_flight", http->in_flight()},
+          {"in_flight_max", in_flight_max},
+          {"distinct_requests", times_seen.size()}};
+}
+
+MockServer::MockServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+MockServer::~MockServer() = default;
+
+Result<std::unique_ptr<MockServer>> MockServer::listen(MockServerOptions options,
+                                                       const Clock& clock) {
+  const std::uint16_t port = options.port;
+  auto impl = std::make_unique<Impl>(std::move(options), clock);
+  Impl* const brain = impl.get();
+  UNDERSTUDY_TRY(
+      impl->http,
+      MockHttpServer::listen(
+          port, [brain](const MockHttpRequest& request) { return brain->respond(request); },
+          clock));
+  return std::unique_ptr<MockServer>(new MockServer(std::move(impl)));
+}
+
+std::string MockServer::base_url() const {
+  return fmt::format("http://127.0.0.1:{}/v1", impl_->http->port());
+}
+void MockServer::run() {
+  impl_->http->run();
+}
+void MockServer::stop() {
+  impl_->http->stop();
+}
+Json MockServer::stats() const {
+  return impl_->stats();
+}
+
+MockServerThread::MockServerThread(MockServerOptions options) {
+  auto server = MockServer::listen(std::move(options), clock_);
+  UNDERSTUDY_ASSERT(server.has_value());
+  server_ = std::move(*server);
+  thread_ = std::thread([this] { server_->run(); });
+}
+
+MockServerThread::~MockServerThread() {
+  if (thread_.joinable()) {
+    server_->stop();
+    thread_.join();
+  }
+}
+
+Json MockServerThread::stop() {
+  server_->stop();
+  thread_.join();
+  return server_->stats();
+}
+
+}  // namespace understudy

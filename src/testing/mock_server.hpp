@@ -1,0 +1,109 @@
+#pragma once
+// The mock server: an OpenAI-compatible server on loopback to rehearse against. Models in it have
+// roles (candidate or deployed with known rates per behavior, judge with known sensitivity and
+// specificity, oracle), so that a study against it has a known truth.
+//
+// An answer is a function of the seed and the request alone, whatever the order of arrival. Errors
+// and limits are not: an injected error depends on how often this request has come, and a rate
+// limit on the clock.
+//
+// GET /v1/models, POST /v1/chat/completions, and GET /stats: counts for tests (requests, by status,
+// by model, in flight, distinct requests).
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/json.hpp"
+#include "base/result.hpp"
+
+namespace understudy {
+
+enum class MockRole { kCandidate, kDeployed, kJudge, kOracle };
+
+struct MockModel {
+  std::string name = {};
+  MockRole role = MockRole::kCandidate;
+  std::map<std::string, double> rates;  ///< candidate, deployed: probability per answer, [0, 1]
+  double sensitivity = 1;               ///< judge: P(says present | a plant is there)
+  double specificity = 1;               ///< judge: P(says absent | none is there)
+};
+
+/// From this moment on, so many requests a second are served; the rest gets 429.
+struct MockRateLimit {
+  std::int64_t after_ms = 0;  ///< since the first request
+  double requests_per_s = 0;  ///< 0: no limit
+};
+
+struct MockServerOptions {
+  std::uint16_t port = 0;  ///< 0: the system chooses
+  std::uint64_t seed = 1;
+  std::int64_t latency_ms = 0;
+  double error_rate = 0;                   ///< probability of a 500, per attempt
+  std::vector<MockRateLimit> rate_limits;  ///< in the order of after_ms
+  std::map<std::string, double> rates;     ///< of models that `models` does not name
+  std::vector<MockModel> models;           ///< none: every name is a candidate
+};
+
+/// Reads a scenario file (TOML) over `options`:
+///   seed, latency_ms, rate_limit, error_rate   as the flags
+///   [[rate_limits]]                            after_s, per_s: limits that change with time
+///   [models.NAME]                              role = "candidate" | "deployed" | "judge" |
+///   "oracle"
+///     rates = { BEHAVIOR = RATE, … }           candidate, deployed
+///     sensitivity, specificity                 judge
+/// Unknown keys are errors (kUsage) with line and nearest valid key.
+[[nodiscard]] Result<MockServerOptions> parse_mock_scenario(std::string_view toml,
+                                                            std::string_view file,
+                                                            MockServerOptions options);
+
+/// "NAME=RATE" as of --behavior; RATE in [0, 1].
+[[nodiscard]] Result<std::pair<std::string, double>> parse_behavior_rate(std::string_view text);
+
+class MockServer {
+ public:
+  /// Binds; serves once run() is called. The clock must outlive it.
+  [[nodiscard]] static Result<std::unique_ptr<MockServer>> listen(MockServerOptions options,
+                                                                  const Clock& clock);
+  ~MockServer();
+  MockServer(const MockServer&) = delete;
+  MockServer& operator=(const MockServer&) = delete;
+
+  /// "http://127.0.0.1:PORT/v1"
+  [[nodiscard]] std::string base_url() const;
+  /// Serves until stop(), which any thread and any signal handler may call.
+  void run();
+  void stop();
+  /// What GET /stats gives; only before run() or after it has returned.
+  [[nodiscard]] Json stats() const;
+
+ private:
+  struct Impl;
+  explicit MockServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// A mock server on a thread of its own, for tests in one process.
+class MockServerThread {
+ public:
+  /// Aborts when no loopback port can be had.
+  explicit MockServerThread(MockServerOptions options);
+  ~MockServerThread();
+  MockServerThread(const MockServerThread&) = delete;
+  MockServerThread& operator=(const MockServerThread&) = delete;
+  [[nodiscard]] std::string base_url() const { return server_->base_url(); }
+  /// Stops serving and gives the counts; may be called once.
+  [[nodiscard]] Json stop();
+
+ private:
+  SystemClock clock_;
+  std::unique_ptr<MockServer> server_;
+  std::thread thread_;
+};
+
+}  // namespace understudy
