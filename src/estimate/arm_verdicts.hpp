@@ -7,7 +7,7 @@
 //   draws.add(user, weight); …  draws.finish();
 //   ArmVerdicts verdicts(draws);                      // once per behavior and arm
 //   verdicts.add({.cluster = user, .screen = Screened::kPresent});
-//   ArmSummary summary = summarize(verdicts);         // small; the verdicts can go
+//   ArmSummary summary = summarize(std::move(verdicts));   // small
 //
 // Nothing depends on the order of the calls: sums are exact and rounded once (stats/exact_sum.hpp).
 
@@ -20,6 +20,7 @@
 #include "records/estimate.hpp"
 #include "records/verdict.hpp"
 #include "stats/exact_sum.hpp"
+#include "stats/intervals.hpp"
 
 namespace understudy {
 
@@ -116,7 +117,7 @@ class ArmVerdicts {
   void set_prefix_fingerprint(std::uint64_t sum) { fingerprint_ = sum; }
 
  private:
-  friend struct Summarizer;
+  friend class Summarizer;
   const ClusterSizes* draws_;
   std::vector<VerdictRow> rows_;
   VerdictCounts counts_;
@@ -129,22 +130,18 @@ class ArmVerdicts {
 /// One term of the fingerprint (a bijective mix, so that sums of different sets differ).
 [[nodiscard]] std::uint64_t prefix_mix(std::uint64_t prefix);
 
-/// A sum of weighted events as the interval kernels take it (stats/intervals.hpp), with the plain
-/// counts behind it. `rate.y` is a share of the in-scope weight.
+/// A weighted share with what its interval needs (stats/intervals.hpp), and the plain counts.
 struct EventCount {
-  double y = 0;       ///< Σ w a / Σ w
-  double v = 0;       ///< its variance on the Poisson scale, clusters taken together
-  double w_next = 1;  ///< what one more event (or cluster of them) would add
-  std::uint64_t n = 0, k = 0;
+  std::uint64_t n = 0;  ///< draws or labels that the share is over
+  std::uint64_t k = 0;  ///< of them present
+  double y = 0;         ///< weighted share, in [0, 1] but for verified rows with unequal pi_oracle
+  double v = 0;         ///< y² / v is the effective number of events, y / v that of draws
+  double w_next = 1;    ///< what one more event would add to y, or one more cluster of them
 };
 
-/// Labels in one stratum of the screen.
-struct LabelCount {
-  std::uint64_t n = 0, k = 0;
-  double y = 0;  ///< weighted share of present among the labels
-  double v = 0;
-  double w_next = 1;
-};
+/// 95% or other interval of such a share: weighted_binomial, seen from whichever of present and
+/// absent is rarer. n = 0 gives [0, 1].
+[[nodiscard]] Interval share_interval(const EventCount& count, double level);
 
 /// All that the estimators need of an arm: some dozens of numbers.
 struct ArmSummary {
@@ -157,18 +154,19 @@ struct ArmSummary {
   double effective_share = 1;     ///< Kish: (Σw)² / (n Σw²)
   EventCount screen;              ///< screen = present
   EventCount verified;            ///< screen = present and oracle = present, ÷ pi_oracle
-  LabelCount flagged;             ///< labels among the screen's flags
-  LabelCount unflagged;           ///< labels among what the screen passed: the audit
-  LabelCount labels;              ///< all labels, whatever the screen said
+  EventCount flagged;             ///< labels among the screen's flags
+  EventCount unflagged;           ///< labels among what the screen passed: the audit
+  EventCount labels;              ///< all labels, whatever the screen said
   bool flags_complete = false;    ///< every flag has an oracle verdict
   std::uint64_t clusters = 0;
   std::uint64_t positive_clusters = 0;  ///< that hold what is counted (verified, else screen)
-  bool clustered = false;               ///< some cluster holds more than one draw
+  bool clustered = false;  ///< clusters matter: typical size 1.5 or more, or two hits in one
   std::optional<std::uint64_t> fingerprint;
   std::vector<std::uint64_t> present_prefixes;   ///< sorted; screen = present
   std::vector<std::uint64_t> unusable_prefixes;  ///< sorted; no screen verdict
 };
 
-[[nodiscard]] ArmSummary summarize(const ArmVerdicts& verdicts);
+/// Takes the verdicts (move them in): it sorts them. O(rows log rows + clusters).
+[[nodiscard]] ArmSummary summarize(ArmVerdicts verdicts, double level = 0.95);
 
 }  // namespace understudy
