@@ -115,10 +115,12 @@ class [[nodiscard]] Result<void> {
   declaration = std::move(name).value()
 
 /// `UNDERSTUDY_CHECK(f());` for a Result whose value is not needed.
-#define UNDERSTUDY_CHECK(expression)                                                 \
-  do {                                                                               \
-    auto us_checked = (expression);                                                  \
-    if (!us_checked) return ::understudy::unexpected(std::move(us_checked).error()); \
+#define UNDERSTUDY_CHECK(expression) \
+  UNDERSTUDY_CHECK_INNER(expression, UNDERSTUDY_CONCAT(us_checked_, __LINE__))
+#define UNDERSTUDY_CHECK_INNER(expression, name)                              \
+  do {                                                                        \
+    auto name = (expression);                                                 \
+    if (!name) return ::understudy::unexpected(std::move(name).error());      \
   } while (false)
 
 }  // namespace understudy

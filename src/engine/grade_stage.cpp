@@ -1,5 +1,5 @@
-// Answers → verdicts: the rule graders look at every answer of every arm, over the same window; then
-// a judge, where one is set, looks at what is its part (judge_grading.cpp).
+// Answers → verdicts: the rule graders look at every answer of every arm, over the same window;
+// then a judge, where one is set, looks at what is its part (judge_grading.cpp).
 
 #include <fmt/format.h>
 
@@ -52,8 +52,8 @@ Result<Digest> arm_fingerprint(Study& study, Arm arm, const std::vector<Behavior
   UNDERSTUDY_ASSERT(frame.has_value());
   hash.field(as_bytes(frame->fingerprint));
   if (arm != Arm::kDeployed) {
-    UNDERSTUDY_CHECK(study.store.for_each_draw_status(
-        arm, [&](const DrawStatus& status) -> Result<void> {
+    UNDERSTUDY_CHECK(
+        study.store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
           hash.number(static_cast<std::uint64_t>(pack_draw_key(status.key)));
           hash.number(status.failed ? 1 : 0);
           return {};
@@ -103,8 +103,9 @@ Result<bool> grade_arm(Study& study, Arm arm, const RuleGraders& rules,
 }  // namespace
 
 Result<std::int64_t> rule_grader(StudyStore& store, const Behavior& behavior) {
-  return store.grader(behavior.id, GradingLayer::kScreen,
-                      Sha256().field("rule").field(kRuleEngineVersion).field(as_bytes(behavior.hash)).finish());
+  return store.grader(
+      behavior.id, GradingLayer::kScreen,
+      Sha256().field("rule").field(kRuleEngineVersion).field(as_bytes(behavior.hash)).finish());
 }
 
 std::vector<Arm> study_arms(const StudyConfig& config) {

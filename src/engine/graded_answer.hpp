@@ -1,6 +1,6 @@
 #pragma once
-// From a unit's key to what a grader sees: the conversation before the answer, and the answer cut to
-// the window. The same for logged and fresh answers: that is what makes the arms comparable.
+// From a unit's key to what a grader sees: the conversation before the answer, and the answer cut
+// to the window. The same for logged and fresh answers: that is what makes the arms comparable.
 
 #include <optional>
 #include <vector>

@@ -57,9 +57,12 @@ Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
   options.cluster_path = logs.cluster;
   for (const auto& [path, wanted] : logs.eligible) {
     EligibleFilter filter{.path = path, .expected = false};
-    if (wanted.is_boolean()) filter.expected = wanted.get<bool>();
-    else if (wanted.is_number()) filter.expected = wanted.get<double>();
-    else filter.expected = wanted.get<std::string>();
+    if (wanted.is_boolean())
+      filter.expected = wanted.get<bool>();
+    else if (wanted.is_number())
+      filter.expected = wanted.get<double>();
+    else
+      filter.expected = wanted.get<std::string>();
     options.eligible.push_back(std::move(filter));
   }
   return options;
@@ -99,7 +102,8 @@ class RejectFile {
     const bool failed = std::ferror(file_.get()) != 0;
     const bool closed = std::fclose(file_.release()) == 0;
     if (failed || !closed || std::rename((path_ + ".part").c_str(), path_.c_str()) != 0) {
-      return unexpected(ErrorCode::kInfrastructure, "cannot write " + path_ + ": is the disk full?");
+      return unexpected(ErrorCode::kInfrastructure,
+                        "cannot write " + path_ + ": is the disk full?");
     }
     return {};
   }
@@ -123,8 +127,11 @@ class ConversationWriter {
     Deidentifier deidentifier;
     deidentifier.apply(conversation);
     for (std::size_t i = 0; i < kEntityKindCount; ++i) replaced_[i] += deidentifier.counts()[i];
-    clusters_.insert(hash64({conversation.cluster.empty() ? conversation.id : conversation.cluster}));
+    clusters_.insert(
+        hash64({conversation.cluster.empty() ? conversation.id : conversation.cluster}));
     turns_ += turns_of(conversation.messages).size();
+    content_.field(conversation.id).field(conversation.cluster).field(conversation.tools);
+    content_.field(encode_messages(conversation.messages));
     ++count_;
     if (trained_) return store(conversation);
     waiting_bytes_ += 1;
@@ -140,12 +147,16 @@ class ConversationWriter {
   }
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
-  [[nodiscard]] Json counts() const {
+  /// May be called once.
+  [[nodiscard]] Json counts() {
     Json replaced = Json::object();
     for (std::size_t i = 0; i < kEntityKindCount; ++i) {
       replaced[std::string(entity_kind_name(static_cast<EntityKind>(i)))] = replaced_[i];
     }
-    return {{"clusters", clusters_.size()}, {"turns", turns_}, {"deidentified", replaced}};
+    return {{"clusters", clusters_.size()},
+            {"turns", turns_},
+            {"deidentified", replaced},
+            {"content", hex(content_.finish())}};
   }
 
  private:
@@ -170,6 +181,7 @@ class ConversationWriter {
   bool trained_ = false;
   EntityCounts replaced_{};
   HashSet64 clusters_;
+  Sha256 content_;  // of all that is kept: names the data in the manifest, wherever the files lie
   std::uint64_t turns_ = 0;
   std::uint64_t count_ = 0;
 };
@@ -198,8 +210,9 @@ struct Ingest {
       }
       study.world.progress.update(state(reader.file_bytes_read()));
       if (study.world.stop.count() > 0) {
-        return unexpected(ErrorCode::kPaused, "stopped while reading the logs: nothing was kept, "
-                                              "`understudy run` begins again");
+        return unexpected(ErrorCode::kPaused,
+                          "stopped while reading the logs: nothing was kept, "
+                          "`understudy run` begins again");
       }
     }
     bytes_before += input.size;

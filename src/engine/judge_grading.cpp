@@ -17,8 +17,8 @@ constexpr std::uint32_t kAttemptsMax = 3;
 
 struct JudgeTask {
   std::size_t behavior = 0;
-  std::int64_t key = 0;         ///< packed DrawKey of the answer
-  std::uint64_t order = 0;      ///< seeded hash: arms and behaviors come shuffled together
+  std::int64_t key = 0;     ///< packed DrawKey of the answer
+  std::uint64_t order = 0;  ///< seeded hash: arms and behaviors come shuffled together
   std::uint32_t attempt = 0;
   std::size_t prefix_messages = 0;
 };
@@ -34,11 +34,10 @@ class JudgeRun {
     total_ = tasks_.size();
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
     UNDERSTUDY_TRY(ChatModel* const judge, study_.model("judge"));
-    const ModelLoop loop{.next = [this] { return next(); },
-                         .store = [this](std::vector<ChatOutcome> outcomes) {
-                           return store(std::move(outcomes));
-                         },
-                         .watch = [this](const ModelStatus& status) { watch(status); }};
+    const ModelLoop loop{
+        .next = [this] { return next(); },
+        .store = [this](std::vector<ChatOutcome> outcomes) { return store(std::move(outcomes)); },
+        .watch = [this](const ModelStatus& status) { watch(status); }};
     // Answers that do not parse are asked for again: the loop runs until none are left.
     do {
       UNDERSTUDY_TRY(const LoopEnd end,
@@ -204,14 +203,14 @@ Result<std::int64_t> judge_grader(StudyStore& store, const Behavior& behavior,
                                   const StudyConfig& config) {
   const auto layer =
       is_screened_by_judge(behavior) ? GradingLayer::kScreen : GradingLayer::kVerified;
-  return store.grader(behavior.id, layer,
-                      Sha256()
-                          .field("judge")
-                          .field(kJudgeTemplateVersion)
-                          .field(as_bytes(behavior.hash))
-                          .field(write_json(manifest_json(config)["roles"]["judge"],
-                                            JsonStyle::kCanonical))
-                          .finish());
+  return store.grader(
+      behavior.id, layer,
+      Sha256()
+          .field("judge")
+          .field(kJudgeTemplateVersion)
+          .field(as_bytes(behavior.hash))
+          .field(write_json(manifest_json(config)["roles"]["judge"], JsonStyle::kCanonical))
+          .finish());
 }
 
 Result<std::uint64_t> judge_answers(Study& study, const std::vector<Behavior>& behaviors) {

@@ -1,6 +1,7 @@
 #pragma once
 // The one loop that drives any model: takes requests from a source, keeps the model busy, and hands
-// what ended to a sink in groups. What the sink took is durable; only what is in flight can be lost.
+// what ended to a sink in groups. What the sink took is durable; only what is in flight can be
+// lost.
 
 #include <cstdint>
 #include <functional>
@@ -31,9 +32,9 @@ struct ModelLoop {
 
 enum class LoopEnd : std::uint8_t { kDone, kStopped };
 
-inline constexpr std::size_t kGroupSizeMax = 512;         ///< outcomes stored in one transaction
-inline constexpr std::int64_t kGroupDelayUs = 50'000;     ///< an outcome waits no longer to be stored
-inline constexpr std::int64_t kStopGraceUs = 5'000'000;   ///< for answers in flight after Ctrl-C
+inline constexpr std::size_t kGroupSizeMax = 512;      ///< outcomes stored in one transaction
+inline constexpr std::int64_t kGroupDelayUs = 50'000;  ///< an outcome waits no longer to be stored
+inline constexpr std::int64_t kStopGraceUs = 5'000'000;  ///< for answers in flight after Ctrl-C
 
 [[nodiscard]] Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& clock,
                                              const StopRequest& stop);

@@ -42,7 +42,8 @@ std::string Progress::line(const ProgressState& state) const {
       text += fmt::format(" · {:.0f} tokens/s", static_cast<double>(state.tokens) / elapsed_s);
     }
     if (state.total > state.done) {
-      text += fmt::format(" · {} left", duration_text(static_cast<double>(state.total - state.done) / rate));
+      text += fmt::format(" · {} left",
+                          duration_text(static_cast<double>(state.total - state.done) / rate));
     }
   }
   if (state.cost > 0) text += fmt::format(" · cost {:.2f}", state.cost);

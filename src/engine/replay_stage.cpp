@@ -1,5 +1,5 @@
-// Prefixes → draws: the candidate (and the deployed model, if it can be called) answers each prefix.
-// A draw is stored before it counts; what is stored is never asked again.
+// Prefixes → draws: the candidate (and the deployed model, if it can be called) answers each
+// prefix. A draw is stored before it counts; what is stored is never asked again.
 
 #include <fmt/format.h>
 
@@ -44,11 +44,10 @@ class ArmReplay {
     UNDERSTUDY_TRY(tokenizer_, study_.tokenizer());
     started_us_ = study_.world.clock.now_us();
     pilot_ = model->costs_money() && !study_.config.budget.cost && !study_.options.limit;
-    const ModelLoop loop{.next = [this] { return next(); },
-                         .store = [this](std::vector<ChatOutcome> outcomes) {
-                           return store(std::move(outcomes));
-                         },
-                         .watch = [this](const ModelStatus& status) { watch(status); }};
+    const ModelLoop loop{
+        .next = [this] { return next(); },
+        .store = [this](std::vector<ChatOutcome> outcomes) { return store(std::move(outcomes)); },
+        .watch = [this](const ModelStatus& status) { watch(status); }};
     UNDERSTUDY_TRY(const LoopEnd end,
                    run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
     study_.world.progress.finish(state());
@@ -123,8 +122,8 @@ class ArmReplay {
     request.sampling = study_.model_config(role_).sampling;
     request.prefix_identity = prefix_identity(study_.config.logs.source, text.id, place.cut);
     request.draw_index = key.index;
-    request.seed = draw_seed(study_.config.sample.seed, "replay", arm_, request.prefix_identity,
-                             key.index);
+    request.seed =
+        draw_seed(study_.config.sample.seed, "replay", arm_, request.prefix_identity, key.index);
     in_flight_.emplace(request.id, InFlight{.conversation = conversation_, .cut = place.cut});
     ++asked_;
     return std::optional<ChatRequest>(std::move(request));
@@ -149,8 +148,7 @@ class ArmReplay {
     }
     const Json usage = {{"prompt_tokens", usage_.prompt_tokens},
                         {"completion_tokens", usage_.completion_tokens}};
-    UNDERSTUDY_CHECK(
-        study_.store.set_meta(usage_key(), write_json(usage, JsonStyle::kCanonical)));
+    UNDERSTUDY_CHECK(study_.store.set_meta(usage_key(), write_json(usage, JsonStyle::kCanonical)));
     UNDERSTUDY_CHECK(transaction.commit());
     done_ += outcomes.size();
     return {};
@@ -176,8 +174,7 @@ class ArmReplay {
   [[nodiscard]] bool budget_reached() const {
     if (pilot_ && loaded_ + asked_ >= kPilotDraws) return true;
     const auto& budget = study_.config.budget;
-    const double seconds =
-        static_cast<double>(study_.world.clock.now_us() - started_us_) / 1e6;
+    const double seconds = static_cast<double>(study_.world.clock.now_us() - started_us_) / 1e6;
     if (budget.seconds && seconds >= static_cast<double>(*budget.seconds)) return true;
     if (budget.tokens && usage_.prompt_tokens + usage_.completion_tokens >= *budget.tokens) {
       return true;
@@ -212,9 +209,10 @@ class ArmReplay {
           share_left * static_cast<double>(usage_.prompt_tokens),
           share_left * static_cast<double>(usage_.completion_tokens));
     }
-    return fmt::format("the budget is reached: {} of {} draws are stored, {} are left; raise the "
-                       "budget, then `understudy run {}` goes on",
-                       done_, finished_.size(), left, study_.directory());
+    return fmt::format(
+        "the budget is reached: {} of {} draws are stored, {} are left; raise the "
+        "budget, then `understudy run {}` goes on",
+        done_, finished_.size(), left, study_.directory());
   }
 
   [[nodiscard]] ProgressState state() const {

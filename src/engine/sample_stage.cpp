@@ -42,16 +42,18 @@ Result<Json> build_frame(Study& study, const Tokenizer& tokenizer, std::uint64_t
   TurnCounts counts;
   ProgressState state{.stage = "sample", .total = conversations, .unit = "conversations"};
   UNDERSTUDY_CHECK(study.store.clear_frame());
-  UNDERSTUDY_CHECK(study.store.for_each_conversation(
-      [&](const StoredConversation& stored) -> Result<void> {
+  UNDERSTUDY_CHECK(
+      study.store.for_each_conversation([&](const StoredConversation& stored) -> Result<void> {
         const ConversationFrame frame = frame_of(stored.conversation.messages, rules, tokenizer);
         counts.in_frame += frame.turns.size();
-        for (std::size_t i = 0; i < kTurnExclusionCount; ++i) counts.excluded[i] += frame.excluded[i];
+        for (std::size_t i = 0; i < kTurnExclusionCount; ++i)
+          counts.excluded[i] += frame.excluded[i];
         ++state.done;
         study.world.progress.update(state);
         if (study.world.stop.count() > 0) {
-          return unexpected(ErrorCode::kPaused, "stopped while counting tokens: `run` begins this "
-                                                "stage again");
+          return unexpected(ErrorCode::kPaused,
+                            "stopped while counting tokens: `run` begins this "
+                            "stage again");
         }
         return frame.turns.empty() ? Result<void>() : study.store.add_frame(stored.id, frame.turns);
       }));
@@ -73,9 +75,9 @@ Result<void> select_prefixes(Study& study, Json& detail) {
     return {};
   }));
   if (selection.frame_size() == 0) {
-    return unexpected(ErrorCode::kInput,
-                      fmt::format("no turn is left to replay: {}; loosen [sample]",
-                                  detail["excluded"].dump()));
+    return unexpected(
+        ErrorCode::kInput,
+        fmt::format("no turn is left to replay: {}; loosen [sample]", detail["excluded"].dump()));
   }
   std::set<std::pair<std::int64_t, std::uint32_t>> taken;
   std::int64_t next_id = 1;
@@ -116,7 +118,8 @@ Result<void> select_prefixes(Study& study, Json& detail) {
 
 Result<StageOutcome> sample_stage(Study& study) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
-  if (!ingest) return unexpected(ErrorCode::kUsage, "nothing is ingested yet: `understudy ingest` first");
+  if (!ingest)
+    return unexpected(ErrorCode::kUsage, "nothing is ingested yet: `understudy ingest` first");
   const Digest design = design_fingerprint(study, ingest->fingerprint);
   const Digest fingerprint =
       Sha256().field(as_bytes(design)).number(study.config.sample.prefixes).finish();
@@ -135,7 +138,8 @@ Result<StageOutcome> sample_stage(Study& study) {
     }
     UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study.tokenizer());
     UNDERSTUDY_TRY(const Json ingested, parse_json(ingest->detail));
-    UNDERSTUDY_TRY(counts, build_frame(study, *tokenizer, ingested["eligible"].get<std::uint64_t>()));
+    UNDERSTUDY_TRY(counts,
+                   build_frame(study, *tokenizer, ingested["eligible"].get<std::uint64_t>()));
     (*counts)["tokenizer"] = tokenizer->identity();
     UNDERSTUDY_CHECK(store_stage(study.store, "frame", design, *counts));
   }

@@ -7,7 +7,9 @@ namespace {
 
 const EstimatedTokenizer kEstimatedTokenizer;
 
-bool is_embedded(const std::string& model) { return model.starts_with("llama/"); }
+bool is_embedded(const std::string& model) {
+  return model.starts_with("llama/");
+}
 
 }  // namespace
 

@@ -162,6 +162,7 @@ struct Parser {
     in.read("format", out.format);
     in.read("source", out.source);
     in.read("cluster", out.cluster);
+    in.read("model", out.model);
     std::size_t duplicates = 0;
     in.read_choice("duplicates", {"id", "content"}, duplicates);
     out.duplicates_by_content = duplicates == 1;

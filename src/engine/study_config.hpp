@@ -31,11 +31,11 @@ struct TokenPrice {
 
 struct StudyConfig {
   struct Logs {
-    std::vector<std::string>
-        paths;  ///< globs; relative ones start at the study directory
+    std::vector<std::string> paths;  ///< globs; relative ones start at the study directory
     std::string format = "auto";
     std::string source = "logs";  ///< part of every prefix's identity
     std::string cluster;          ///< dotted path in a record; empty: what the format has
+    std::string model;            ///< what wrote the answers, where the records do not say
     bool duplicates_by_content = false;
     std::vector<std::pair<std::string, Json>> eligible;  ///< dotted path, wanted value
   } logs;

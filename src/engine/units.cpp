@@ -3,21 +3,22 @@
 namespace understudy {
 namespace {
 
+std::int64_t logged_key(std::int64_t conversation, std::uint32_t cut) {
+  return pack_draw_key({.arm = Arm::kDeployed, .prefix = conversation, .index = cut});
+}
+
 Result<Units> replayed_units(StudyStore& store, Arm arm) {
-  std::vector<std::uint64_t> cluster_of;  // by prefix id - 1
-  UNDERSTUDY_CHECK(store.for_each_prefix_cluster(
-      [&](std::int64_t, std::uint64_t cluster, double) -> Result<void> {
-        cluster_of.push_back(cluster);
-        return {};
-      }));
+  UNDERSTUDY_TRY(const Units prefixes, logged_units_of_prefixes(store));
   Units units;
   UNDERSTUDY_CHECK(store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
     if (status.failed) {
-      ++units.failed;
+      ++units.failed[std::string(failure_name(*status.failed))];
       return {};
     }
+    const auto prefix = static_cast<std::size_t>(status.key.prefix - 1);
     units.keys.push_back(pack_draw_key(status.key));
-    units.clusters.push_back(cluster_of.at(static_cast<std::size_t>(status.key.prefix - 1)));
+    units.clusters.push_back(prefixes.clusters.at(prefix));
+    units.logged.push_back(prefixes.keys.at(prefix));
     return {};
   }));
   return units;
@@ -25,17 +26,23 @@ Result<Units> replayed_units(StudyStore& store, Arm arm) {
 
 }  // namespace
 
+std::uint64_t Units::failed_count() const {
+  std::uint64_t count = 0;
+  for (const auto& [reason, of_reason] : failed) count += of_reason;
+  return count;
+}
+
 Result<Units> units_of(StudyStore& store, Arm arm) {
   if (arm != Arm::kDeployed) return replayed_units(store, arm);
   Units units;
   UNDERSTUDY_CHECK(store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
     for (const FrameTurn& turn : row.turns) {
-      units.keys.push_back(
-          pack_draw_key({.arm = arm, .prefix = row.conversation, .index = turn.cut}));
+      units.keys.push_back(logged_key(row.conversation, turn.cut));
       units.clusters.push_back(row.cluster);
     }
     return {};
   }));
+  units.logged = units.keys;
   return units;
 }
 
@@ -47,8 +54,8 @@ Result<Units> logged_units_of_prefixes(StudyStore& store) {
         return {};
       }));
   UNDERSTUDY_CHECK(store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
-    units.keys.push_back(pack_draw_key(
-        {.arm = Arm::kDeployed, .prefix = prefix.conversation, .index = prefix.cut}));
+    units.keys.push_back(
+        pack_draw_key({.arm = Arm::kDeployed, .prefix = prefix.conversation, .index = prefix.cut}));
     return {};
   }));
   return units;

@@ -1,10 +1,12 @@
 #pragma once
-// The units of an arm in their canonical order: what verdict blocks count positions in. For replayed
-// arms these are the completed draws in key order; for the logged answers, the turns of the frame by
-// conversation and cut. A logged answer has a key too: its conversation as `prefix`, its cut as
-// `index`.
+// The units of an arm in their canonical order: what verdict blocks count positions in. For
+// replayed arms these are the completed draws in key order; for the logged answers, the turns of
+// the frame by conversation and cut. A logged answer has a key too: its conversation as `prefix`,
+// its cut as `index`.
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "base/result.hpp"
@@ -13,9 +15,13 @@
 namespace understudy {
 
 struct Units {
-  std::vector<std::int64_t> keys;        ///< packed DrawKeys
-  std::vector<std::uint64_t> clusters;   ///< parallel to keys
-  std::uint64_t failed = 0;              ///< draws without an answer; not among the units
+  std::vector<std::int64_t> keys;       ///< packed DrawKeys
+  std::vector<std::uint64_t> clusters;  ///< parallel to keys
+  std::vector<std::int64_t> logged;     ///< parallel: key of the logged answer to the same prefix
+  /// Draws without an answer, by reason; not among the units.
+  std::map<std::string, std::uint64_t> failed;
+
+  [[nodiscard]] std::uint64_t failed_count() const;
 };
 
 [[nodiscard]] Result<Units> units_of(StudyStore& store, Arm arm);

@@ -320,6 +320,20 @@ Result<void> StudyStore::for_each_conversation(const ConversationVisitor& visit)
   }
 }
 
+Result<std::string> StudyStore::logged_models() {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT model, count(*) FROM conversation WHERE model IS NOT "
+                                    "NULL GROUP BY model ORDER BY count(*) DESC, model LIMIT 4"));
+  std::string names;
+  for (int named = 0;; ++named) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return names;
+    if (named == 3) return names + ", …";
+    if (named > 0) names += ", ";
+    names += statement.bytes(0);
+  }
+}
+
 Result<void> StudyStore::clear_frame() {
   return database_->execute("DELETE FROM frame; DELETE FROM prefix; DELETE FROM verdict_block;");
 }

@@ -99,6 +99,9 @@ class StudyStore {
   using ConversationVisitor = std::function<Result<void>(const StoredConversation&)>;
   Result<void> for_each_conversation(const ConversationVisitor& visit);
 
+  /// What the logs say wrote them: up to three names, most frequent first; "" where they do not.
+  [[nodiscard]] Result<std::string> logged_models();
+
   // Frame and prefixes -----------------------------------------------------------------------
   Result<void> clear_frame();
   Result<void> add_frame(std::int64_t conversation, const std::vector<FrameTurn>& turns);

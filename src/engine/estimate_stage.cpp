@@ -1,0 +1,295 @@
+// Verdicts → rates: feeds the estimators from the store and assembles report.json.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "engine/judge_grading.hpp"
+#include "engine/study.hpp"
+#include "engine/units.hpp"
+#include "estimate/estimate.hpp"
+#include "grading/rule_graders.hpp"
+#include "ingest/deidentify/deidentifier.hpp"
+
+namespace understudy {
+namespace {
+
+// One arm as the estimators see it, shared by all behaviors.
+struct ArmUnits {
+  Units units;
+  ClusterSizes sizes;
+};
+
+ClusterSizes sizes_of(const Units& units) {
+  ClusterSizes sizes;
+  for (const std::uint64_t cluster : units.clusters) sizes.add(cluster);
+  sizes.finish();
+  return sizes;
+}
+
+class EstimateRun {
+ public:
+  EstimateRun(Study& study, std::vector<Behavior> behaviors)
+      : study_(study), behaviors_(std::move(behaviors)) {}
+
+  Result<std::vector<BehaviorEstimate>> run() {
+    for (const Arm arm : study_arms(study_.config)) {
+      ArmUnits& made = arms_[arm];
+      UNDERSTUDY_TRY(made.units, units_of(study_.store, arm));
+      made.sizes = sizes_of(made.units);
+    }
+    UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
+    logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
+    std::vector<BehaviorInput> inputs;
+    for (const Behavior& behavior : behaviors_) {
+      BehaviorInput input;
+      input.name = behavior.id;
+      input.version = std::to_string(behavior.version);
+      input.hash = hex(behavior.hash);
+      for (const auto& [arm, units] : arms_) {
+        UNDERSTUDY_TRY(input.arm(arm), summary(behavior, arm));
+      }
+      inputs.push_back(std::move(input));
+    }
+    return estimate_behaviors(inputs, {});
+  }
+
+  [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
+
+ private:
+  [[nodiscard]] bool has_judge() const { return study_.config.roles.contains("judge"); }
+
+  Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
+    if (!is_screened_by_judge(behavior)) return rule_summary(behavior, arm);
+    if (has_judge()) return judge_summary(behavior, arm);
+    // Nobody looked.
+    ArmSummary nothing;
+    nothing.draws = arms_.at(arm).units.keys.size();
+    nothing.failed = arms_.at(arm).units.failed_count();
+    nothing.verdicts.not_graded[std::string(verdict_name(Verdict::kNotGradedNoJudge))] =
+        nothing.draws;
+    return nothing;
+  }
+
+  Result<std::unordered_map<std::int64_t, Verdict>> judgements(const Behavior& behavior, Arm arm) {
+    std::unordered_map<std::int64_t, Verdict> verdicts;
+    if (!has_judge() || !behavior.judge) return verdicts;
+    UNDERSTUDY_TRY(const std::int64_t grader, judge_grader(study_.store, behavior, study_.config));
+    UNDERSTUDY_CHECK(study_.store.for_each_judgement(
+        grader, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
+          verdicts.emplace(pack_draw_key(key), verdict);
+          return {};
+        }));
+    return verdicts;
+  }
+
+  Result<ArmSummary> rule_summary(const Behavior& behavior, Arm arm) {
+    const ArmUnits& of_arm = arms_.at(arm);
+    UNDERSTUDY_TRY(const auto verified, judgements(behavior, arm));
+    UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
+    ArmVerdicts verdicts(of_arm.sizes);
+    verdicts.add_failed(of_arm.units.failed_count());
+    UNDERSTUDY_CHECK(study_.store.for_each_verdict_block(
+        rule, arm,
+        [&](std::uint64_t first, std::uint64_t,
+            const std::vector<SparseVerdict>& entries) -> Result<void> {
+          for (const SparseVerdict& entry : entries) {
+            const std::size_t unit = first + entry.position;
+            VerdictRow row{.cluster = of_arm.units.clusters.at(unit)};
+            const auto found = verified.find(of_arm.units.keys.at(unit));
+            if (found != verified.end()) row.oracle = oracle(found->second);
+            verdicts.add(entry.verdict, row);
+          }
+          return {};
+        }));
+    return summarize(verdicts);
+  }
+
+  // A judge sees the answers to the drawn prefixes, logged and fresh: the arms are in pairs.
+  Result<ArmSummary> judge_summary(const Behavior& behavior, Arm arm) {
+    const ArmUnits& of_arm = arm == Arm::kDeployed ? logged_prefixes_ : arms_.at(arm);
+    UNDERSTUDY_TRY(const auto judged, judgements(behavior, arm));
+    ArmVerdicts verdicts(of_arm.sizes);
+    verdicts.add_failed(of_arm.units.failed_count());
+    std::uint64_t fingerprint = 0;
+    for (std::size_t i = 0; i < of_arm.units.keys.size(); ++i) {
+      const auto prefix = static_cast<std::uint64_t>(of_arm.units.logged[i]);
+      fingerprint += prefix_mix(prefix);
+      const auto found = judged.find(of_arm.units.keys[i]);
+      const Verdict verdict =
+          found == judged.end() ? Verdict::kNotGradedNotSelected : found->second;
+      verdicts.add(verdict, {.cluster = of_arm.units.clusters[i], .prefix = prefix});
+    }
+    if (study_.config.sample.draws == 1) verdicts.set_prefix_fingerprint(fingerprint);
+    ArmSummary result = summarize(verdicts);
+    if (arm == Arm::kDeployed) {
+      // The rest of the frame was not given to the judge; it completed all the same.
+      const std::uint64_t rest =
+          arms_.at(arm).units.keys.size() - logged_prefixes_.units.keys.size();
+      if (rest > 0) {
+        result.verdicts.not_graded[std::string(verdict_name(Verdict::kNotGradedNotSelected))] +=
+            rest;
+      }
+    }
+    return result;
+  }
+
+  static Oracle oracle(Verdict verdict) {
+    if (verdict == Verdict::kPresent) return Oracle::kPresent;
+    return verdict == Verdict::kAbsent ? Oracle::kAbsent : Oracle::kUnknown;
+  }
+
+  Study& study_;
+  std::vector<Behavior> behaviors_;
+  std::map<Arm, ArmUnits> arms_;
+  ArmUnits logged_prefixes_;
+};
+
+Json draw_counts(const Units& units) {
+  return {{"requested", units.keys.size() + units.failed_count()},
+          {"completed", units.keys.size()},
+          {"failed", units.failed}};
+}
+
+Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
+  UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
+  UNDERSTUDY_TRY(const auto sample, study.store.stage("sample"));
+  UNDERSTUDY_ASSERT(ingest && sample);
+  UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
+  UNDERSTUDY_TRY(const Json drawn, parse_json(sample->detail));
+  std::uint64_t turns = drawn["frame"].get<std::uint64_t>();
+  for (const auto& [reason, count] : drawn["excluded"].items()) turns += count.get<std::uint64_t>();
+  Json draws = Json::object();
+  for (const auto& [arm, of_arm] : arms) {
+    draws[std::string(arm_name(arm))] = draw_counts(of_arm.units);
+  }
+  return Json{{"conversations",
+               {{"read", read["read"]},
+                {"eligible", read["eligible"]},
+                {"excluded", read["excluded"]},
+                {"rejected", read["rejected"]},
+                {"clusters", read["clusters"]},
+                {"in_frame_clusters", arms.at(Arm::kDeployed).sizes.clusters()}}},
+              {"deidentified", read["deidentified"]},
+              {"prefixes",
+               {{"turns", turns},
+                {"frame", drawn["frame"]},
+                {"excluded", drawn["excluded"]},
+                {"sampled", drawn["sampled"]},
+                {"pi", drawn["pi"]}}},
+              {"draws", draws}};
+}
+
+Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors) {
+  UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
+  UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
+  Json json = manifest_json(study.config);
+  json["content"] = read["content"];
+  json["deidentifier"] = kDeidentifierVersion;
+  json["rule_engine"] = kRuleEngineVersion;
+  json["tokenizer"] = study.tokenizer_name();
+  for (const Behavior& behavior : behaviors) json["behaviors"][behavior.id] = hex(behavior.hash);
+  return json;
+}
+
+Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
+  const StudyConfig& config = study.config;
+  std::string name = study.directory();
+  while (name.size() > 1 && name.back() == '/') name.pop_back();
+  name = name.substr(name.find_last_of('/') + 1);
+  const auto rules =
+      std::count_if(behaviors.begin(), behaviors.end(),
+                    [](const Behavior& behavior) { return !is_screened_by_judge(behavior); });
+  UNDERSTUDY_TRY(const std::string logged, study.store.logged_models());
+  const std::string deployed = !logged.empty()             ? logged
+                               : config.logs.model.empty() ? "logged answers"
+                                                           : config.logs.model;
+  Json arms = {{"deployed", {{"model", deployed}}},
+               {"candidate", {{"model", config.candidate.model}}}};
+  if (config.deployed) arms["deployed_replay"] = {{"model", config.deployed->model}};
+  return Json{
+      {"name", name},
+      {"seed", config.sample.seed},
+      {"level", 0.95},
+      {"window_tokens", config.window_tokens() ? Json(*config.window_tokens()) : Json()},
+      {"prefix_tokens_max",
+       config.sample.prefix_tokens_max ? Json(*config.sample.prefix_tokens_max) : Json()},
+      {"draws_per_prefix", config.sample.draws},
+      {"design", "simple random without replacement"},
+      {"cluster", config.logs.cluster.empty() ? "as the log format has it" : config.logs.cluster},
+      {"graders",
+       {{"rules", rules},
+        {"judges",
+         config.roles.contains("judge") ? static_cast<std::int64_t>(behaviors.size()) - rules : 0},
+        {"rule_engine", kRuleEngineVersion}}},
+      {"arms", arms}};
+}
+
+Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms) {
+  Json limits = Json::array();
+  const auto add = [&](std::string_view code, std::string text) {
+    limits.push_back({{"code", code}, {"text", std::move(text)}});
+  };
+  const std::size_t n = arms.at(Arm::kCandidate).units.keys.size();
+  add("no_log", "uses that no log holds, because the new model brings them");
+  add("floor", fmt::format("anything rarer than 1 in {} here: that many draws may miss it",
+                           std::max<std::size_t>(n / 3, 1)));
+  add("reactions",
+      "how users react to the new answers: each prefix is the old model's conversation");
+  if (const auto window = study.config.window_tokens()) {
+    add("window", fmt::format("what an answer says after its first {} tokens: both models are "
+                              "graded on the same number",
+                              *window));
+    if (!study.tokenizer_name().starts_with("llama/")) {
+      add("estimated_tokens",
+          "tokens are estimated (3 bytes each for the window, 4 for limits): "
+          "the model's tokenizer is not to be had");
+    }
+  }
+  if (const auto longest = study.config.sample.prefix_tokens_max) {
+    add("long_prefixes",
+        fmt::format("conversations beyond {} tokens: they are counted out, for both models",
+                    *longest));
+  }
+  return limits;
+}
+
+}  // namespace
+
+Result<StageOutcome> estimate_stage(Study& study) {
+  UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
+                 select_behaviors(study.config.grade.behaviors, study.directory()));
+  for (const Arm arm : study_arms(study.config)) {
+    UNDERSTUDY_TRY(const auto graded, study.store.stage(fmt::format("grade:{}", arm_name(arm))));
+    if (!graded)
+      return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy grade` first");
+  }
+  EstimateRun run(study, behaviors);
+  UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
+  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors));
+  Json report = {{"schema", "understudy.report/1"},
+                 {"understudy_version", UNDERSTUDY_VERSION},
+                 {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},
+                 {"unit", made_of["sample"]["unit"]},
+                 {"error_split", nullptr},
+                 {"behaviors", Json::array()}};
+  UNDERSTUDY_TRY(report["counts"], counts_json(study, run.arms()));
+  UNDERSTUDY_TRY(report["study"], study_json(study, behaviors));
+  report["limits"] = limits_json(study, run.arms());
+  for (std::size_t i = 0; i < behaviors.size(); ++i) {
+    Json behavior = to_json(estimates[i]);
+    behavior["title"] = behaviors[i].title;
+    behavior["definition"] = behaviors[i].definition;
+    behavior["group"] = group_name(behaviors[i].group);
+    behavior["decided_by"] = decided_by_name(behaviors[i].decided_by);
+    report["behaviors"].push_back(std::move(behavior));
+  }
+  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  UNDERSTUDY_CHECK(store_stage(study.store, "estimate",
+                               sha256(write_json(report, JsonStyle::kCanonical)), report));
+  UNDERSTUDY_CHECK(transaction.commit());
+  return StageOutcome{.up_to_date = false, .detail = std::move(report)};
+}
+
+}  // namespace understudy
