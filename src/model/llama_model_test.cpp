@@ -1,0 +1,228 @@
+#include "model/llama_model.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+
+namespace understudy {
+namespace {
+
+std::string cache_dir() {
+  return UNDERSTUDY_TEST_CACHE;
+}
+
+TEST(LlamaWeights, UnknownNamesAreErrorsThatSuggestTheNearest) {
+  const auto path = llama_weights_path("smollm2-135", "/nowhere");
+  ASSERT_FALSE(path);
+  EXPECT_EQ(path.error().code, ErrorCode::kUsage);
+  EXPECT_NE(path.error().message.find("did you mean \"smollm2-135m\""), std::string::npos)
+      << path.error().message;
+}
+
+TEST(LlamaWeights, MissingFilesAreErrorsThatSayWhatToDo) {
+  const auto packaged = llama_weights_path("smollm2-135m", "/nowhere");
+  ASSERT_FALSE(packaged);
+  EXPECT_NE(packaged.error().message.find("script/setup"), std::string::npos);
+  const auto file = llama_weights_path("/nowhere/model.gguf", "/nowhere");
+  ASSERT_FALSE(file);
+  EXPECT_NE(file.error().message.find("no such file"), std::string::npos);
+}
+
+#ifndef UNDERSTUDY_HAS_LLAMA
+TEST(LlamaModel, SaysThatThisProgramIsBuiltWithoutIt) {
+  SystemClock clock;
+  const auto model = make_llama_model("smollm2-135m", {}, clock);
+  ASSERT_FALSE(model);
+  EXPECT_NE(model.error().message.find("script/setup"), std::string::npos);
+}
+#else
+
+/// The real weights; the tests are skipped where they have not been downloaded.
+class LlamaModelTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!llama_weights_path("smollm2-135m", cache_dir())) {
+      GTEST_SKIP() << "the packaged weights are not in the cache; script/setup downloads them";
+    }
+  }
+  std::unique_ptr<ChatModel> open(std::size_t workers, std::size_t parallel,
+                                  std::size_t context_tokens = 512) {
+    LlamaOptions options;
+    options.cache_dir = cache_dir();
+    options.workers = workers;
+    options.parallel = parallel;
+    options.context_tokens = context_tokens;
+    auto model = make_llama_model("smollm2-135m", options, clock_);
+    EXPECT_TRUE(model) << model.error().describe();
+    return std::move(*model);
+  }
+
+  static ChatRequest ask(std::uint64_t id, std::string text, std::uint32_t max_tokens = 12,
+                         double temperature = 0) {
+    ChatRequest request;
+    request.id = id;
+    request.messages = {Message{.role = Role::kUser, .content = std::move(text)}};
+    request.sampling.temperature = temperature;
+    request.sampling.max_tokens = max_tokens;
+    request.seed = id + 1;
+    return request;
+  }
+
+  static std::map<std::uint64_t, DrawOutcome> answers(ChatModel& model,
+                                                      std::vector<ChatRequest> requests) {
+    std::map<std::uint64_t, DrawOutcome> ended;
+    std::size_t sent = 0;
+    while (ended.size() < requests.size()) {
+      while (sent < requests.size() && model.free_slots() > 0) {
+        model.submit(requests[sent++]);
+      }
+      for (ChatOutcome& outcome : model.poll(1000)) {
+        EXPECT_TRUE(ended.emplace(outcome.id, std::move(outcome.outcome)).second)
+            << "request " << outcome.id << " ended twice";
+      }
+    }
+    EXPECT_EQ(model.status().in_flight, 0U);
+    return ended;
+  }
+
+  static std::string text(const DrawOutcome& outcome) {
+    const auto* completion = std::get_if<Completion>(&outcome);
+    EXPECT_NE(completion, nullptr) << std::get<Failure>(outcome).detail;
+    return completion == nullptr ? "" : completion->content;
+  }
+
+  SystemClock clock_;
+};
+
+const std::vector<std::string> kQuestions = {"What is the capital of France?",
+                                             "Name a color.",
+                                             "What is two plus two?",
+                                             "Who wrote Hamlet?",
+                                             "Say hello in Spanish.",
+                                             "What do cows eat?",
+                                             "Which planet is the largest?",
+                                             "What is ice made of?",
+                                             "Name a large city in Japan.",
+                                             "What is the opposite of hot?",
+                                             "How many legs has a cat?",
+                                             "What color is grass?",
+                                             "What is the first month?",
+                                             "Name a fruit.",
+                                             "What language is spoken in Peru?",
+                                             "Is the sun a star?"};
+
+TEST_F(LlamaModelTest, SixteenAtOnceAreAllAnsweredToTheirOwnQuestion) {
+  const auto model = open(2, 16);
+  std::vector<ChatRequest> requests;
+  for (std::size_t i = 0; i < kQuestions.size(); ++i) requests.push_back(ask(i, kQuestions[i], 24));
+  const auto ended = answers(*model, requests);
+  EXPECT_NE(text(ended.at(0)).find("Paris"), std::string::npos) << text(ended.at(0));
+  EXPECT_NE(text(ended.at(6)).find("Jupiter"), std::string::npos) << text(ended.at(6));
+  const ModelStatus status = model->status();
+  EXPECT_EQ(status.requests_sent, 16U);
+  EXPECT_EQ(status.concurrency_limit, 16U);
+  EXPECT_GT(status.prompt_tokens, 16U * 5);
+}
+
+TEST_F(LlamaModelTest, GreedyAnswersAreTheSameAloneAndInABatch) {
+  std::vector<ChatRequest> requests;
+  for (std::size_t i = 0; i < 8; ++i) requests.push_back(ask(i, kQuestions[i]));
+  const auto together = answers(*open(1, 8), requests);
+  const auto alone = answers(*open(1, 1), requests);
+  std::size_t same = 0;
+  for (const ChatRequest& request : requests) {
+    if (text(together.at(request.id)) == text(alone.at(request.id))) ++same;
+  }
+  // Not always all: another batch adds in another order, which can turn a tie.
+  EXPECT_GE(same, 6U);
+}
+
+TEST_F(LlamaModelTest, TheSameSeedGivesTheSameAnswerAndAnotherSeedAnother) {
+  const auto model = open(1, 1);
+  ChatRequest request = ask(1, "Tell me a story.", 16, 1.0);
+  const std::string first = text(answers(*model, {request}).at(1));
+  EXPECT_EQ(text(answers(*model, {request}).at(1)), first);
+  request.seed = 99;
+  EXPECT_NE(text(answers(*model, {request}).at(1)), first);
+}
+
+TEST_F(LlamaModelTest, EndsAtMaxTokensAndSaysSo) {
+  const auto model = open(1, 2);
+  const auto ended = answers(*model, {ask(1, "Write a long poem.", 5), ask(2, "Say hi.", 0)});
+  const auto& cut = std::get<Completion>(ended.at(1));
+  EXPECT_EQ(cut.finish, FinishReason::kLength);
+  EXPECT_EQ(cut.usage.completion_tokens, 5U);
+  EXPECT_GT(cut.usage.prompt_tokens, 5U);
+  EXPECT_EQ(model->tokenizer()->first_tokens(cut.content, 5), cut.content);
+  EXPECT_EQ(std::get<Completion>(ended.at(2)).content, "");
+}
+
+TEST_F(LlamaModelTest, EndsWhereTheModelEndsItsAnswer) {
+  const auto model = open(1, 1);
+  const auto ended =
+      answers(*model, {ask(1, "What is two plus two? Answer with one number.", 200)});
+  const auto& whole = std::get<Completion>(ended.at(1));
+  EXPECT_EQ(whole.finish, FinishReason::kStop);
+  EXPECT_EQ(whole.content.find("<|im_end|>"), std::string::npos);
+}
+
+TEST_F(LlamaModelTest, WhatDoesNotFitTheContextIsATypedFailure) {
+  const auto model = open(1, 1, 256);
+  std::string long_text;
+  for (int i = 0; i < 400; ++i) long_text += "word ";
+  const auto ended = answers(*model, {ask(1, long_text), ask(2, "Say hi.", 255), ask(3, "Hi", 4)});
+  EXPECT_EQ(std::get<Failure>(ended.at(1)).reason, FailureReason::kContextOverflow);
+  EXPECT_EQ(std::get<Failure>(ended.at(1)).detail.find("word"), std::string::npos);
+  EXPECT_EQ(std::get<Failure>(ended.at(2)).reason, FailureReason::kContextOverflow);
+  EXPECT_TRUE(std::holds_alternative<Completion>(ended.at(3))) << "the next one is not affected";
+}
+
+TEST_F(LlamaModelTest, WithoutMaxTokensAnAnswerEndsAtTheContextAtTheLatest) {
+  const auto model = open(1, 1, 256);
+  ChatRequest request = ask(1, "Count from one to one thousand, one number a line.");
+  request.sampling.max_tokens.reset();
+  const auto ended = answers(*model, {request});
+  const auto& completion = std::get<Completion>(ended.at(1));
+  EXPECT_LE(completion.usage.prompt_tokens + completion.usage.completion_tokens, 256U);
+}
+
+TEST_F(LlamaModelTest, ToolsAreRefusedAndNotIgnored) {
+  const auto model = open(1, 1);
+  ChatRequest request = ask(1, "Hi");
+  request.tools = "[]";
+  EXPECT_EQ(std::get<Failure>(answers(*model, {request}).at(1)).reason, FailureReason::kBadRequest);
+}
+
+TEST_F(LlamaModelTest, MemoryIsBoundedByFewerSequences) {
+  LlamaOptions options;
+  options.cache_dir = cache_dir();
+  options.workers = 1;
+  options.context_tokens = 512;
+  options.cache_bytes_max = 64U << 20U;  // 512 tokens take 11.25 MiB
+  const auto model = make_llama_model("smollm2-135m", options, clock_);
+  ASSERT_TRUE(model) << model.error().describe();
+  EXPECT_EQ((*model)->free_slots(), 5U);
+}
+
+TEST_F(LlamaModelTest, CanBeEndedInTheMiddleOfAnAnswer) {
+  const auto model = open(2, 4);
+  for (std::uint64_t i = 0; i < 4; ++i) model->submit(ask(i, "Write a long story.", 400, 1));
+  EXPECT_EQ(model->free_slots(), 0U);
+  EXPECT_LE(model->poll(50).size(), 4U);
+}
+
+TEST_F(LlamaModelTest, AFileThatIsNoModelIsAnError) {
+  const auto path = std::filesystem::temp_directory_path() /
+                    ("understudy_not_a_model_" + std::to_string(::getpid()) + ".gguf");
+  { std::ofstream(path) << "not a model"; }
+  const auto model = make_llama_model(path.string(), {}, clock_);
+  std::filesystem::remove(path);
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().where.file, path.string());
+}
+#endif
+
+}  // namespace
+}  // namespace understudy
