@@ -28,6 +28,13 @@ understudy_plain_library(phonenumber phonenumber phonenumbers/phonenumberutil.h)
 understudy_plain_library(linear linear linear.h)
 understudy_plain_library(rapidcheck rapidcheck rapidcheck.h)
 
+# Where script/setup keeps what it downloads; tests and benchmarks on real data look there.
+if(DEFINED ENV{XDG_CACHE_HOME})
+  set(UNDERSTUDY_CACHE_DIR $ENV{XDG_CACHE_HOME}/understudy)
+else()
+  set(UNDERSTUDY_CACHE_DIR $ENV{HOME}/.cache/understudy)
+endif()
+
 set(UNDERSTUDY_LLAMA_TARGETS "")
 if(UNDERSTUDY_LLAMA_ROOT)
   find_package(llama REQUIRED CONFIG PATHS ${UNDERSTUDY_LLAMA_ROOT} NO_DEFAULT_PATH)

@@ -31,6 +31,7 @@ function(understudy_module name)
     target_link_libraries(${name}_test PRIVATE us_${name} GTest::gmock GTest::gtest_main rapidcheck)
     target_compile_definitions(${name}_test PRIVATE
       UNDERSTUDY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+      UNDERSTUDY_CACHE_DIR="${UNDERSTUDY_CACHE_DIR}"
       UNDERSTUDY_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
     add_test(NAME ${name} COMMAND ${name}_test)
     set_tests_properties(${name} PROPERTIES LABELS fast TIMEOUT 120)

@@ -1,16 +1,17 @@
 #include "model/llama_model.hpp"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
-#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <map>
 
 namespace understudy {
 namespace {
 
 std::string cache_dir() {
-  return UNDERSTUDY_TEST_CACHE;
+  return UNDERSTUDY_CACHE_DIR;
 }
 
 TEST(LlamaWeights, UnknownNamesAreErrorsThatSuggestTheNearest) {
@@ -59,11 +60,12 @@ class LlamaModelTest : public testing::Test {
     return std::move(*model);
   }
 
-  static ChatRequest ask(std::uint64_t id, std::string text, std::uint32_t max_tokens = 12,
+  static ChatRequest ask(std::uint64_t id, std::string text, std::uint32_t max_tokens = 8,
                          double temperature = 0) {
     ChatRequest request;
     request.id = id;
-    request.messages = {Message{.role = Role::kUser, .content = std::move(text)}};
+    request.messages.emplace_back();
+    request.messages.back().content = std::move(text);
     request.sampling.temperature = temperature;
     request.sampling.max_tokens = max_tokens;
     request.seed = id + 1;
@@ -116,7 +118,7 @@ const std::vector<std::string> kQuestions = {"What is the capital of France?",
 TEST_F(LlamaModelTest, SixteenAtOnceAreAllAnsweredToTheirOwnQuestion) {
   const auto model = open(2, 16);
   std::vector<ChatRequest> requests;
-  for (std::size_t i = 0; i < kQuestions.size(); ++i) requests.push_back(ask(i, kQuestions[i], 24));
+  for (std::size_t i = 0; i < kQuestions.size(); ++i) requests.push_back(ask(i, kQuestions[i], 16));
   const auto ended = answers(*model, requests);
   EXPECT_NE(text(ended.at(0)).find("Paris"), std::string::npos) << text(ended.at(0));
   EXPECT_NE(text(ended.at(6)).find("Jupiter"), std::string::npos) << text(ended.at(6));
@@ -180,12 +182,12 @@ TEST_F(LlamaModelTest, WhatDoesNotFitTheContextIsATypedFailure) {
 }
 
 TEST_F(LlamaModelTest, WithoutMaxTokensAnAnswerEndsAtTheContextAtTheLatest) {
-  const auto model = open(1, 1, 256);
+  const auto model = open(1, 1, 96);
   ChatRequest request = ask(1, "Count from one to one thousand, one number a line.");
   request.sampling.max_tokens.reset();
   const auto ended = answers(*model, {request});
   const auto& completion = std::get<Completion>(ended.at(1));
-  EXPECT_LE(completion.usage.prompt_tokens + completion.usage.completion_tokens, 256U);
+  EXPECT_LE(completion.usage.prompt_tokens + completion.usage.completion_tokens, 96U);
 }
 
 TEST_F(LlamaModelTest, ToolsAreRefusedAndNotIgnored) {

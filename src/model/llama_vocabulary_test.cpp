@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <llama.h>
 
+#include <algorithm>
+
 #include "model/llama_model.hpp"
 
 namespace understudy {
@@ -11,11 +13,13 @@ namespace {
 
 class LlamaVocabularyTest : public testing::Test {
  protected:
-  void SetUp() override {
-    const auto path = llama_weights_path("smollm2-135m", UNDERSTUDY_TEST_CACHE);
-    if (!path) {
-      GTEST_SKIP() << "the packaged weights are not in the cache; script/setup downloads them";
-    }
+  struct Free {
+    void operator()(llama_model* model) const { llama_model_free(model); }
+  };
+
+  static void SetUpTestSuite() {
+    const auto path = llama_weights_path("smollm2-135m", UNDERSTUDY_CACHE_DIR);
+    if (!path) return;
     llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
     llama_model_params params = llama_model_default_params();
     params.vocab_only = true;
@@ -24,6 +28,15 @@ class LlamaVocabularyTest : public testing::Test {
     auto vocabulary = LlamaVocabulary::open(model_.get(), "test");
     ASSERT_TRUE(vocabulary) << vocabulary.error().describe();
     vocabulary_ = std::move(*vocabulary);
+  }
+  static void TearDownTestSuite() {
+    vocabulary_.reset();
+    model_.reset();
+  }
+  void SetUp() override {
+    if (!vocabulary_) {
+      GTEST_SKIP() << "the packaged weights are not in the cache; script/setup downloads them";
+    }
   }
 
   /// llama.cpp's own way: the rendered prompt as one text in which markers are read.
@@ -37,14 +50,14 @@ class LlamaVocabularyTest : public testing::Test {
   }
 
   static Message message(Role role, std::string content) {
-    return Message{.role = role, .content = std::move(content)};
+    Message made;
+    made.role = role;
+    made.content = std::move(content);
+    return made;
   }
 
-  struct Free {
-    void operator()(llama_model* model) const { llama_model_free(model); }
-  };
-  std::unique_ptr<llama_model, Free> model_;
-  std::unique_ptr<LlamaVocabulary> vocabulary_;
+  static inline std::unique_ptr<llama_model, Free> model_;
+  static inline std::unique_ptr<LlamaVocabulary> vocabulary_;
 };
 
 TEST_F(LlamaVocabularyTest, OrdinaryConversationsBecomeTheTokensThatTheTemplateGives) {

@@ -57,7 +57,7 @@ TEST(TokenChoice, InvertsTheCumulativeSoftmax) {
 
 TEST(TokenChoice, NucleusIsTheSmallestSetThatHoldsTopP) {
   std::vector<float> scratch;
-  const std::vector<float> logits = random_logits(3000, 3);
+  const std::vector<float> logits = random_logits(1000, 3);
   const std::vector<double> p = probabilities(logits, 1.0);
   std::vector<std::size_t> order(p.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -71,14 +71,16 @@ TEST(TokenChoice, NucleusIsTheSmallestSetThatHoldsTopP) {
       if (sum >= top_p) break;
     }
     std::set<std::size_t> seen;
-    for (int i = 0; i < 4000; ++i) {
-      seen.insert(choose_token(logits, 1.0, top_p, (i + 0.5) / 4000, scratch));
+    for (int i = 0; i < 1000; ++i) {
+      seen.insert(choose_token(logits, 1.0, top_p, (i + 0.5) / 1000, scratch));
     }
     // Which token is the last one in may turn on the last bit of a sum.
     for (const std::size_t token : seen) {
       EXPECT_TRUE(nucleus.contains(token) || p[token] < 1e-6) << top_p;
     }
-    if (top_p < 0.95) EXPECT_EQ(seen.size(), nucleus.size()) << top_p;
+    if (top_p < 0.8) {
+      EXPECT_EQ(seen.size(), nucleus.size()) << top_p;
+    }
   }
 }
 

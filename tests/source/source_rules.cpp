@@ -3,6 +3,7 @@
 #include <re2/re2.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/text.hpp"
 
@@ -15,7 +16,8 @@ constexpr std::size_t kColumnsMax = 100;
 constexpr std::size_t kFileLinesMax = 700;
 constexpr std::size_t kFunctionLinesMax = 90;
 
-/// A place where a banned call is at home, and why. A path that ends in / is a folder.
+/// A place where a banned call is at home, and why. A path that ends in / is a folder, one that
+/// begins with _ is how the names of such files end.
 struct Home {
   const char* path;
   const char* reason;
@@ -41,9 +43,10 @@ const std::vector<Banned>& banned_calls() {
         {"bench/", "measures"}}},
       {R"(\b(sleep_for|sleep_until|usleep|nanosleep)\b|\bsleep\s*\()",
        "nothing sleeps: wait for an event with a timeout",
-       {{"src/testing/", "the mock server's latency"},
+       {{"src/base/clock.cpp", "the clock that all others stand in for"},
+        {"src/testing/", "the mock server's latency"},
         {"tests/", "kills real processes at random moments"}}},
-      {R"(\bstd::rand\b|\bsrand\s*\(|\b(random_device|mt19937)\b|\b\w+_distribution\s*<)"
+      {R"(\bstd::rand\b|\bsrand\s*\(|\b(random_device|mt19937)\b|\bstd::\w+_distribution\b)"
        R"(|#\s*include\s*<random>)",
        "the sequences of <random> differ by library: use base/rng.hpp",
        {}},
@@ -53,7 +56,7 @@ const std::vector<Banned>& banned_calls() {
        {}},
       {R"(\b(std::)?(stod|stof|stold|strtod|strtof|strtold|atof|setlocale)\s*\()",
        "depends on the locale: use std::from_chars",
-       {}},
+       {{"_test.cpp", "reads what the test itself has written, in the locale that it runs in"}}},
       {R"(\busing\s+namespace\s+std\b)", "name what is used", {}},
   };
   return kBanned;
@@ -78,6 +81,7 @@ const std::vector<Banned>& banned_words() {
 bool is_home(std::string_view path, const std::vector<Home>& homes) {
   return std::any_of(homes.begin(), homes.end(), [&](const Home& home) {
     const std::string_view at = home.path;
+    if (at.starts_with('_')) return path.ends_with(at);
     return at.ends_with('/') ? path.starts_with(at) : path == at;
   });
 }
@@ -143,18 +147,20 @@ void check_function_lengths(const File& file, std::string_view code,
                             std::vector<Violation>& found) {
   if (is_test(file.path)) return;
   const std::vector<std::string_view> lines = split(code, '\n');
-  std::size_t start = 0;
+  std::optional<std::size_t> start;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string_view line = lines[i];
     if (line.empty() || line.front() == ' ' || line.front() == '#') continue;
     if (line.front() != '}') {
       start = i;
-    } else if (trimmed(line) == "}" && i - start + 1 > kFunctionLinesMax &&
-               !lines[start].starts_with("namespace")) {
-      found.push_back({file.path, start + 1,
-                       "a function of " + std::to_string(i - start + 1) +
+      continue;
+    }
+    if (trimmed(line) == "}" && start && i - *start + 1 > kFunctionLinesMax) {
+      found.push_back({file.path, *start + 1,
+                       "a function of " + std::to_string(i - *start + 1) +
                            " lines: give its parts names (70 is long)"});
     }
+    start.reset();
   }
 }
 

@@ -77,7 +77,7 @@ TEST(SourceRules, FindsWhatIsTooLong) {
   std::string body;
   for (int i = 0; i < 95; ++i) body += "  x();\n";
   EXPECT_NE(planted("src/base/a.cpp", "void f(int a,\n       int b) {\n" + body + "}\n"), "");
-  EXPECT_EQ(planted("src/base/a.cpp", "struct S {\n" + body + "};\n"), "");
+  EXPECT_EQ(planted("src/base/a.cpp", "struct S {\n" + body + "};\n}  // namespace\n"), "");
 }
 
 TEST(SourceRules, FindsCallsOutsideTheirHomes) {
