@@ -45,10 +45,11 @@ struct Deidentifier::State {
     }
   }
 
-  std::string replace(std::string_view text, const std::vector<Entity>& entities) {
+  /// False when every entity stands for itself already.
+  bool replace(std::string_view text, const std::vector<Entity>& entities, std::string& out) {
     reserve(entities);
-    std::string out;
     std::size_t copied = 0;
+    out.clear();
     for (const Entity& entity : entities) {
       if (own_number(entity.kind, entity.key) != 0) continue;
       Kind& kind = of(entity);
@@ -60,8 +61,9 @@ struct Deidentifier::State {
                        text.substr(entity.begin, entity.end - entity.begin));
       copied = entity.end;
     }
+    if (copied == 0) return false;
     out += text.substr(copied);
-    return out;
+    return true;
   }
 };
 
@@ -71,7 +73,16 @@ Deidentifier& Deidentifier::operator=(Deidentifier&&) noexcept = default;
 Deidentifier::~Deidentifier() = default;
 
 std::string Deidentifier::apply(std::string_view text) {
-  return state_->replace(text, find_entities(text));
+  // A surrogate can bring out a neighbor that the original hid by touching it: go on until nothing
+  // changes, so that a second pass over the result finds nothing either.
+  constexpr int kPassesMax = 8;
+  std::string current(text);
+  std::string replaced;
+  for (int pass = 0; pass < kPassesMax; ++pass) {
+    if (!state_->replace(current, find_entities(current), replaced)) break;
+    current.swap(replaced);
+  }
+  return current;
 }
 
 void Deidentifier::apply(Message& message) {

@@ -12,6 +12,10 @@ std::string without_escapes(std::string_view text) {
   constexpr std::string_view kEscaped = "ntrbf\"/\\";
   std::string masked(text);
   for (std::size_t i = masked.find('\\'); i < masked.size(); i = masked.find('\\', i)) {
+    if (byte_at(text, i + 1) == '_') {
+      masked[i++] = '_';  // Markdown writes underscores so: the word goes on
+      continue;
+    }
     std::size_t size = kEscaped.find(byte_at(text, i + 1)) == std::string_view::npos ? 1 : 2;
     const std::string_view unicode = text.substr(i, 6);
     if (unicode.size() == 6 && unicode[1] == 'u' &&

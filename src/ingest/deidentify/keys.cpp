@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "ingest/deidentify/entities.hpp"
 
@@ -37,7 +37,7 @@ const RE2& known_token() {
       "|gh[oprsu]_[A-Za-z0-9]{30,}|github_pat_[A-Za-z0-9_]{22,}"  // GitHub
       "|glpat-[A-Za-z0-9_-]{20,}"                                 // GitLab
       "|(?:AKIA|ASIA)[A-Z0-9]{16}\\b"                             // AWS
-      "|AIza[A-Za-z0-9_-]{35}"                                    // Google
+      "|AIza[A-Za-z0-9_-]{35,}"                                   // Google
       "|xox[abeoprs]-[A-Za-z0-9-]{10,}"                           // Slack
       "|hf_[A-Za-z0-9]{30,}|npm_[A-Za-z0-9]{36}"                  // Hugging Face, npm
       "|eyJ[A-Za-z0-9_-]{10,}\\.eyJ[A-Za-z0-9_-]{10,}\\.[A-Za-z0-9_-]*"  // JSON Web Token
@@ -48,16 +48,17 @@ const RE2& known_token() {
 /// What stands right before a token that only its place gives away.
 const RE2& token_place() {
   static const RE2 pattern(
-      "(?i)(?:\\bbearer\\s+"
-      "|(?:api|access|auth|secret|private|client|account)[_ -]?(?:key|token|secret)"
-      "[\"'\\x01]*\\s*(?:=|:|is)\\s*[\"'\\x01]*"
-      "|\\b(?:token|passwd|password|pwd|secret)[\"'\\x01]*\\s*[=:]\\s*[\"'\\x01]*"
+      "(?i)(?:\\bbearer[ \\t]+"
+      "|(?:api|access|auth|secret|private|client|account)[_ -]{0,2}(?:key|token|secret)"
+      "[\"'\\x01]*[ \\t]*(?:=|:|is)[ \\t]*[\"'\\x01]*"
+      "|\\b(?:token|passwd|password|pwd|secret)[\"'\\x01]*[ \\t]*[=:][ \\t]*[\"'\\x01]*"
       "|\\bSG\\.)$");
   return pattern;
 }
 
 /// Text that nobody would make up as a name: letters, digits and enough different ones.
 bool looks_random(std::string_view token) {
+  if (lower(token.substr(0, 4)) == "your") return false;
   std::array<bool, 256> seen{};
   std::size_t distinct = 0;
   std::size_t digits = 0;
@@ -170,6 +171,21 @@ std::size_t local_part_begin(std::string_view text, std::size_t at, std::size_t 
   return begin;
 }
 
+/// The longest front of what may be a domain that ends in a name of letters: "a.org" of "a.org.2".
+std::string_view domain_in(std::string_view text) {
+  if (text.starts_with('-') || text.starts_with('.')) return {};
+  for (;;) {
+    const std::size_t dot = text.rfind('.');
+    if (dot == std::string_view::npos) return {};
+    const std::string_view last = text.substr(dot + 1);
+    const std::size_t letters = static_cast<std::size_t>(
+        std::find_if_not(last.begin(), last.end(), is_letter) - last.begin());
+    const bool word_ends = letters == last.size() || last[letters] == '-';
+    if (letters >= 2 && word_ends) return text.substr(0, dot + 1 + letters);
+    text = text.substr(0, dot);
+  }
+}
+
 bool is_file_ending(std::string_view name) {
   constexpr std::array<std::string_view, 12> kEndings = {
       "png", "jpg", "jpeg", "gif", "svg", "webp", "css", "json", "js", "ts", "tsx", "html"};
@@ -187,16 +203,16 @@ void find_emails(std::string_view text, std::vector<Entity>& found) {
     if (begin == at) continue;
     std::size_t end = at + 1;
     while (end < text.size() && is_domain(text[end])) ++end;
-    while (end > at + 1 && !is_letter(text[end - 1])) --end;
-    const std::string_view domain = text.substr(at + 1, end - at - 1);
-    const std::size_t dot = domain.rfind('.');
-    if (dot == std::string_view::npos || dot == 0 || domain.front() == '-') continue;
-    const std::string key = lower(text.substr(begin, end - begin));
-    const std::string_view ending = std::string_view(key).substr(key.rfind('.') + 1);
-    if (ending.size() < 2 || !std::all_of(ending.begin(), ending.end(), is_letter)) continue;
+    const std::string_view domain = domain_in(text.substr(at + 1, end - at - 1));
+    if (domain.empty()) continue;
+    end = at + 1 + domain.size();
+    std::string key = lower(text.substr(begin, end - begin));
+    // `first\_last@…` in Markdown is the same address (entities.cpp makes two of that underscore).
+    for (std::size_t i = key.find("__"); i < key.size(); i = key.find("__", i)) key.erase(i, 1);
     // image@2x.png, and the account that every repository is cloned from.
-    if (is_file_ending(ending) || key.starts_with("git@")) continue;
-    found.push_back({begin, end, EntityKind::kEmail, key});
+    if (is_file_ending(std::string_view(key).substr(key.rfind('.') + 1)) || key.starts_with("git@"))
+      continue;
+    found.push_back({begin, end, EntityKind::kEmail, std::move(key)});
     searched = end;
   }
 }

@@ -50,7 +50,8 @@ bool stands_alone(std::string_view text, Span span) {
 bool is_version_place(std::string_view before) {
   static const RE2 pattern(
       "(?i)(?:[A-Za-z0-9]/"
-      "|\\bv|\\b(?:version|release|build|ver|section|chapter|figure|table)[:.]?\\s*v?)$");
+      "|\\bv|\\b(?:version|release|build|ver|section|chapter|figure|table)(?: is| was| "
+      "=|:|\\.)?\\s*v?)$");
   return RE2::PartialMatch(piece(before), pattern);
 }
 
@@ -72,9 +73,10 @@ void find_ipv4(std::string_view text, Span run, std::vector<Entity>& found) {
       valid = valid && octet <= 255 && !(*at == '0' && parsed.ptr - at > 1);
       at = parsed.ptr + 1;
     }
-    // This machine, any address, netmasks and multicast are nobody's; four small numbers are a
-    // version or a heading.
-    const bool nobodys = octets[0] == 127 || octets[0] == 0 || octets[0] >= 224;
+    // This machine, any address, this link, netmasks and multicast are nobody's; four small numbers
+    // are a version or a heading.
+    const bool nobodys = octets[0] == 127 || octets[0] == 0 || octets[0] >= 224 ||
+                         (octets[0] == 169 && octets[1] == 254);
     const bool small = std::all_of(octets.begin(), octets.end(), [](unsigned o) { return o < 10; });
     if (!valid || nobodys || small) continue;
     if (is_version_place(tail_before(text, begin, 24))) continue;
@@ -272,10 +274,46 @@ void take_phone(std::string_view text, Span span, PhoneShape shape, std::vector<
   found.push_back({span.begin, end, EntityKind::kPhone, std::move(key)});
 }
 
-void find_phones(std::string_view text, Span run, std::vector<Entity>& found) {
+std::size_t count_digits(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), is_digit));
+}
+
+/// In a piece whose numbers are apart by single separators.
+void find_phones_between(std::string_view text, Span between, std::vector<Entity>& found) {
   static const RE2 north_american(
       "((?:(?:\\+|00)?1[-. ]?)?(?:\\(\\d{3}\\)[-. ]?|\\d{3}[-. ])\\d{3}[-. ]\\d{4})");
   static const RE2 international("((?:\\+|\\b00)\\d{1,3}(?:[-. ]{0,2}\\(?\\d{1,5}\\)?){2,7})");
+  const std::string_view whole = text.substr(between.begin, between.end - between.begin);
+  const std::size_t digits = count_digits(whole);
+  if (digits < 7) return;
+  re2::StringPiece left = piece(whole);
+  re2::StringPiece matched;
+  bool any = false;
+  const auto next_match = [&](const RE2& pattern) -> std::optional<Span> {
+    if (!RE2::FindAndConsume(&left, pattern, &matched)) return std::nullopt;
+    const auto begin = static_cast<std::size_t>(matched.data() - text.data());
+    return Span{begin, begin + matched.size()};
+  };
+  while (const auto span = next_match(north_american)) {
+    if (is_digit(byte_at(text, span->end)) || is_digit(byte_before(text, span->begin))) continue;
+    // Three groups apart by spaces, in a row of more: a matrix.
+    const std::string_view written = text.substr(span->begin, span->end - span->begin);
+    const bool only_spaces = written.find_first_of("+-.(") == std::string_view::npos;
+    if (only_spaces && count_digits(written) != digits) continue;
+    any = true;
+    take_phone(text, *span, PhoneShape::kNorthAmerican, found);
+  }
+  left = piece(whole);
+  while (!any) {
+    const auto span = next_match(international);
+    if (!span) break;
+    any = true;
+    take_phone(text, *span, PhoneShape::kInternational, found);
+  }
+  if (!any) take_phone(text, between, PhoneShape::kOther, found);
+}
+
+void find_phones(std::string_view text, Span run, std::vector<Entity>& found) {
   static const RE2 gap("(  +| - |\\. )");
 
   // In one run there may be several numbers, apart by more than one separator.
@@ -287,30 +325,7 @@ void find_phones(std::string_view text, Span run, std::vector<Entity>& found) {
     const std::size_t end =
         parts ? static_cast<std::size_t>(parting.data() - text.data()) : run.end;
     const std::size_t next = parts ? end + parting.size() : run.end;
-    std::size_t digits = 0;
-    for (std::size_t i = begin; i < end; ++i) digits += is_digit(text[i]) ? 1U : 0U;
-    if (digits >= 7) {
-      re2::StringPiece left = piece(text.substr(begin, end - begin));
-      const re2::StringPiece whole = left;
-      re2::StringPiece matched;
-      bool any = false;
-      const auto span_of = [&](re2::StringPiece part) {
-        const auto at = static_cast<std::size_t>(part.data() - text.data());
-        return Span{at, at + part.size()};
-      };
-      while (RE2::FindAndConsume(&left, north_american, &matched)) {
-        const Span span = span_of(matched);
-        if (is_digit(byte_at(text, span.end)) || is_digit(byte_before(text, span.begin))) continue;
-        any = true;
-        take_phone(text, span, PhoneShape::kNorthAmerican, found);
-      }
-      left = whole;
-      while (!any && RE2::FindAndConsume(&left, international, &matched)) {
-        any = true;
-        take_phone(text, span_of(matched), PhoneShape::kInternational, found);
-      }
-      if (!any) take_phone(text, {begin, end}, PhoneShape::kOther, found);
-    }
+    find_phones_between(text, {begin, end}, found);
     begin = next;
   }
 }
