@@ -76,7 +76,8 @@ TEST(RealLogs, WildChatConversationsAreReadAndAllDistinct) {
   EXPECT_EQ(tally.records, 589U);
   EXPECT_TRUE(tally.rejects.empty());
   EXPECT_EQ(tally.messages, (Counts{{"assistant", 2'410}, {"user", 2'389}}));
-  EXPECT_EQ(by_id.eligible(), 589U);
+  EXPECT_EQ(by_id.excluded(), (Counts{{"starts_in_the_middle", 11}}));
+  EXPECT_EQ(by_id.eligible(), 578U);
 }
 
 TEST(RealLogs, WildChatFilesCutInTheirMetadataAreRejectedAtTheirStart) {

@@ -47,12 +47,8 @@ class Deidentifier {
   ~Deidentifier();
 
   /// The text with its entities replaced. Surrogates map to themselves, so a second pass changes
-  /// nothing.
+  /// nothing. What was valid JSON stays valid: tool arguments and results are JSON text.
   [[nodiscard]] std::string apply(std::string_view text);
-  /// The same for JSON text (tool arguments, schemas): what was valid JSON stays valid, and escapes
-  /// such as \n end a word.
-  [[nodiscard]] std::string apply_json(std::string_view json_text);
-
   void apply(Message& message);
   void apply(Completion& completion);
   /// Tools, then messages in order. Ids and the cluster key are not text and stay.
