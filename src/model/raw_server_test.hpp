@@ -1,0 +1,49 @@
+#pragma once
+// A loopback server for tests that answers with whatever bytes the test gives it, however wrong.
+
+#include <atomic>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace understudy {
+
+struct RawAnswer {
+  std::string bytes = {};
+  enum class Then { kClose, kReset, kHold } then = Then::kClose;  ///< kHold: until the client goes
+};
+
+/// One connection per request; requests are kept as they came.
+class RawServer {
+ public:
+  /// Gives the answer to the request number `index` (from 0).
+  using Script = std::function<RawAnswer(std::size_t index)>;
+  explicit RawServer(Script script);
+  ~RawServer();
+  RawServer(const RawServer&) = delete;
+  RawServer& operator=(const RawServer&) = delete;
+
+  [[nodiscard]] int port() const { return port_; }
+  [[nodiscard]] std::string base_url() const;
+  [[nodiscard]] std::vector<std::string> requests() const;
+
+ private:
+  void serve();
+  void answer(int fd);
+
+  Script script_;
+  int listener_ = -1;
+  int port_ = 0;
+  std::atomic<bool> stopped_{false};
+  mutable std::mutex mutex_;
+  std::vector<std::string> requests_;
+  std::thread thread_;
+};
+
+/// An HTTP answer with a right Content-Length.
+[[nodiscard]] std::string http_answer(int status, const std::string& body,
+                                      const std::string& headers = "");
+
+}  // namespace understudy
