@@ -149,23 +149,22 @@ namespace {
 
 // One cluster's contribution to a share.
 struct ClusterPart {
-  double events = 0;       // Σ w x, x = a / pi
-  double size = 0;         // Σ w of the draws that the share is over
-  std::uint64_t hits = 0;  // draws with a = 1
+  double events = 0;       // Σ w of those present
+  double size = 0;         // Σ w of all that the share is over
+  std::uint64_t hits = 0;  // of them present
 };
 
 // Gathers clusters into an EventCount.
 class ShareBuilder {
  public:
-  // One draw of weight w with x = 1 / pi where it is present, 0 where absent; `count` like it.
-  void draw(double w, double x, std::uint64_t count) {
-    if (x > 0) {
-      events_.add(w * x, count);
-      own_squares_.add(w * x * (w * x), count);
-      own_products_.add(w * x * w, count);
+  // `count` draws of weight w that are present, or could have been.
+  void draw(double w, bool present, std::uint64_t count) {
+    if (present) {
+      events_.add(w, count);
+      own_squares_.add(w * w, count);
       hits_ += count;
     }
-    weight_next_ = std::max(weight_next_, w * std::max(x, 1.0));
+    weight_next_ = std::max(weight_next_, w);
   }
   void cluster(const ClusterPart& part, std::uint64_t count = 1) {
     squares_.add(part.events * part.events, count);
@@ -194,7 +193,7 @@ class ShareBuilder {
   [[nodiscard]] std::uint64_t hits_most() const { return hits_most_; }
 
  private:
-  ExactSum events_, own_squares_, own_products_, squares_, products_;
+  ExactSum events_, own_squares_, squares_, products_;
   std::uint64_t hits_ = 0, positive_ = 0, full_ = 0, hits_most_ = 0;
   double most_ = 0, weight_next_ = 0;
 };
@@ -231,7 +230,7 @@ EventCount ShareBuilder::finish(const Base& base, double level) const {
     count.v = count.y * count.w_next;
     return count;
   }
-  double v = variance(own_squares_.value(), own_products_.value(), base.weight_squares);
+  double v = variance(own_squares_.value(), own_squares_.value(), base.weight_squares);
   if (base.clusters == 1 && base.n > 1) {
     v = count.y;  // one user is one observation
   } else if (base.typical_size > 1) {
@@ -277,8 +276,8 @@ class Summarizer {
     }
   }
   void count_shares(ArmSummary& out);
-  template <class Factor>
-  EventCount screen_share(Factor factor, ArmSummary& out, bool sets_clusters) const;
+  template <class Present>
+  EventCount draw_share(Present present, ArmSummary& out, bool sets_clusters) const;
   template <class Chosen>
   EventCount label_share(Chosen chosen) const;
 
@@ -336,13 +335,13 @@ void Summarizer::count_shares(ArmSummary& out) {
     // Several draws of each prefix stand for the frame several times.
     const double times = std::max(std::round(draws.weight() / *in_.frame_), 1.0);
     base_.weight = *in_.frame_ * times * gradable / draws.weight();
-    base_.fixed_total = true;
+    base_.fixed_total = out.effective_share < 1 - 1e-9;
   }
 }
 
-// A share over all gradable draws; factor(row) is x of the row: 0 for what does not count.
-template <class Factor>
-EventCount Summarizer::screen_share(Factor factor, ArmSummary& out, bool sets_clusters) const {
+// A share over all gradable draws; present(row) says what counts.
+template <class Present>
+EventCount Summarizer::draw_share(Present present, ArmSummary& out, bool sets_clusters) const {
   ShareBuilder share;
   each_cluster([&](const VerdictRow* first, const VerdictRow* last) {
     ExactSum events, lost;
@@ -352,22 +351,20 @@ EventCount Summarizer::screen_share(Factor factor, ArmSummary& out, bool sets_cl
         lost.add(row->weight, row->count);
         continue;
       }
-      const double x = factor(*row);
-      if (row->screen == Screened::kPresent || x > 0) share.draw(row->weight, x, row->count);
-      if (x > 0) {
-        events.add(row->weight * x, row->count);
-        part.hits += row->count;
-      }
+      if (row->screen != Screened::kPresent) continue;
+      share.draw(row->weight, present(*row), row->count);
+      if (!present(*row)) continue;
+      events.add(row->weight, row->count);
+      part.hits += row->count;
     }
+    if (part.hits == 0) return;
     if (first->singleton) {
-      if (part.hits > 0)
-        share.cluster({events.value() / static_cast<double>(first->count), first->weight, 1},
-                      first->count);
+      share.cluster({first->weight, first->weight, 1}, first->count);
       return;
     }
     part.events = events.value();
     part.size = std::max(in_.draws_->weight_of(first->cluster) - lost.value(), 0.0);
-    if (part.hits > 0) share.cluster(part);
+    share.cluster(part);
   });
   if (sets_clusters) {
     out.positive_clusters = share.positive();
@@ -398,7 +395,7 @@ EventCount Summarizer::label_share(Chosen chosen) const {
       base.weight_any = base.n == 0 ? w : std::max(base.weight_any, w);
       base.n += row->count;
       labels += row->count;
-      share.draw(w, present ? 1 : 0, row->count);
+      share.draw(w, present, row->count);
       if (present) {
         events.add(w, row->count);
         part.hits += row->count;
@@ -434,35 +431,30 @@ ArmSummary Summarizer::run() {
   out.failed = in_.failed_;
   out.clusters = draws.clusters();
   out.fingerprint = in_.fingerprint_;
-  count_shares(out);
-  out.verdicts = in_.counts_;
-  UNDERSTUDY_ASSERT(out.gradable >= out.verdicts.present);
-  out.verdicts.absent = out.gradable - out.verdicts.present;
   if (draws.draws() > 0) {
     out.effective_share = draws.weight() * draws.weight() /
                           (static_cast<double>(draws.draws()) * draws.weight_squares());
   }
-  std::uint64_t checked_flags = 0;
+  count_shares(out);
+  out.verdicts = in_.counts_;
+  UNDERSTUDY_ASSERT(out.gradable >= out.verdicts.present);
+  out.verdicts.absent = out.gradable - out.verdicts.present;
+  std::uint64_t checked_flags = 0, certain_flags = 0;
   for (const VerdictRow& row : in_.rows_) {
     const bool flag = row.screen == Screened::kPresent;
-    if (flag && row.oracle != Oracle::kUnknown) checked_flags += row.count;
+    if (flag && row.oracle != Oracle::kUnknown) {
+      checked_flags += row.count;
+      if (row.pi_oracle == 1) certain_flags += row.count;
+    }
     if (row.prefix != 0 && flag) out.present_prefixes.push_back(row.prefix);
     if (row.prefix != 0 && !usable(row)) out.unusable_prefixes.push_back(row.prefix);
   }
   std::sort(out.present_prefixes.begin(), out.present_prefixes.end());
   std::sort(out.unusable_prefixes.begin(), out.unusable_prefixes.end());
-  out.screen = screen_share(
-      [](const VerdictRow& row) { return row.screen == Screened::kPresent ? 1.0 : 0.0; }, out,
-      true);
-  out.flags_complete = checked_flags == out.verdicts.present;
-  const bool verifies = checked_flags > 0 || (out.verdicts.verified > 0 && out.flags_complete);
-  out.verified = screen_share(
-      [](const VerdictRow& row) {
-        return row.screen == Screened::kPresent && row.oracle == Oracle::kPresent
-                   ? 1 / row.pi_oracle
-                   : 0.0;
-      },
-      out, verifies);
+  out.flags_complete = certain_flags == out.verdicts.present;
+  out.screen = draw_share([](const VerdictRow&) { return true; }, out, true);
+  out.verified = draw_share([](const VerdictRow& row) { return row.oracle == Oracle::kPresent; },
+                            out, checked_flags > 0);
   out.flagged = label_share([](const VerdictRow& row) { return row.screen == Screened::kPresent; });
   out.unflagged =
       label_share([](const VerdictRow& row) { return row.screen == Screened::kAbsent; });

@@ -134,7 +134,7 @@ class ArmVerdicts {
 struct EventCount {
   std::uint64_t n = 0;  ///< draws or labels that the share is over
   std::uint64_t k = 0;  ///< of them present
-  double y = 0;         ///< weighted share, in [0, 1] but for verified rows with unequal pi_oracle
+  double y = 0;         ///< weighted share; with a known frame it can pass 1 by chance
   double v = 0;         ///< y² / v is the effective number of events, y / v that of draws
   double w_next = 1;    ///< what one more event would add to y, or one more cluster of them
 };
@@ -153,11 +153,11 @@ struct ArmSummary {
   double out_of_scope_share = 0;  ///< of the weight of completed draws
   double effective_share = 1;     ///< Kish: (Σw)² / (n Σw²)
   EventCount screen;              ///< screen = present
-  EventCount verified;            ///< screen = present and oracle = present, ÷ pi_oracle
+  EventCount verified;            ///< screen and oracle = present; the rate if flags_complete
   EventCount flagged;             ///< labels among the screen's flags
   EventCount unflagged;           ///< labels among what the screen passed: the audit
   EventCount labels;              ///< all labels, whatever the screen said
-  bool flags_complete = false;    ///< every flag has an oracle verdict
+  bool flags_complete = false;    ///< every flag was certain to be verified, and has been
   std::uint64_t clusters = 0;
   std::uint64_t positive_clusters = 0;  ///< that hold what is counted (verified, else screen)
   bool clustered = false;  ///< clusters matter: typical size 1.5 or more, or two hits in one

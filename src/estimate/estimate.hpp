@@ -10,17 +10,10 @@
 
 #include "estimate/arm_verdicts.hpp"
 #include "estimate/history.hpp"
+#include "estimate/rates.hpp"
 #include "records/estimate.hpp"
 
 namespace understudy {
-
-/// Known positives from one channel, and how many of them the screen flags.
-struct RecallChannel {
-  std::string channel;
-  std::uint64_t positives = 0;
-  std::uint64_t flagged = 0;  ///< at most positives
-  bool transferred = false;   ///< measured with another judge or on another model's text
-};
 
 /// The old model's known production rate.
 struct PreviousRate {
@@ -44,7 +37,7 @@ struct BehaviorInput {
 struct EstimateOptions {
   double level = 0.95;
   /// What past releases teach; empty: the default prior, fitted over the behaviors at hand.
-  std::optional<HistoryFit> history;
+  std::optional<HistoryFit> history = {};
   bool shrink = true;
   /// Intervals that hold at every moment of a run, not only at its planned end.
   bool anytime = false;

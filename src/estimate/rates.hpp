@@ -1,0 +1,70 @@
+#pragma once
+// One arm's rates: what the screen says, what the oracle confirmed, and the best estimate of the
+// truth that the labels at hand allow.
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "estimate/arm_verdicts.hpp"
+#include "records/estimate.hpp"
+#include "stats/intervals.hpp"
+
+namespace understudy {
+
+/// Known positives from one channel, and how many of them the screen flags.
+struct RecallChannel {
+  std::string channel;
+  std::uint64_t positives = 0;
+  std::uint64_t flagged = 0;  ///< at most positives
+  bool transferred = false;   ///< measured with another judge or on another model's text
+};
+
+/// What the corrected rate rests on.
+enum class Basis : std::uint8_t {
+  kNothing,       ///< no verdicts
+  kScreen,        ///< the screen alone, nothing known about its errors
+  kVerified,      ///< verified flags, nothing known about what the screen missed
+  kRecall,        ///< verified flags over recall (25), (26)
+  kScreenRecall,  ///< unverified flags over recall: false flags remain
+  kAudit,         ///< labels among flags and among what the screen passed
+  kLabelsAlone,   ///< all labels, whatever the screen said: they bound the rate better
+};
+
+/// The corrected rate as numbers: point and interval as shares, and the same as a Poisson
+/// likelihood for the prior: `events` ~ Poisson(rate · recall · exposure).
+struct CorrectedRate {
+  Basis basis = Basis::kNothing;
+  double point = 0;
+  Interval interval;  ///< without what missing verdicts add
+  double events = 0;
+  double exposure = 0;
+  double recall_flagged = 0, recall_positives = 0;  ///< 0 positives: recall is taken as 1
+  bool no_recall_labels = false;
+  bool channels_differ = false;
+};
+
+struct RateOptions {
+  double level = 0.95;
+  bool anytime = false;         ///< confidence sequences in place of intervals
+  double expected_rate = 1e-4;  ///< where the sequence is tightest; any guess is valid
+};
+
+[[nodiscard]] CorrectedRate corrected_rate(const ArmSummary& arm,
+                                           std::span<const RecallChannel> recall,
+                                           const RateOptions& options);
+
+/// The three rate objects and the verdict counts. Ungradable and failed draws widen every interval
+/// to what it would be if none or all of them were present.
+[[nodiscard]] ArmEstimate arm_estimate(const ArmSummary& arm, const CorrectedRate& corrected,
+                                       const RateOptions& options);
+
+/// The interval that also holds when the missing share of draws were all absent or all present.
+[[nodiscard]] Interval with_missing(const Interval& interval, double missing_share);
+
+/// Upper bound (one-sided) of the rate of what the screen missed, from the audit labels; empty
+/// without any. With none present among m uniform labels this is about 3/m.
+[[nodiscard]] std::optional<double> miss_bound(const ArmSummary& arm, double level);
+
+}  // namespace understudy
