@@ -142,7 +142,7 @@ std::string page_header(const ReportView& view, const Names& names) {
       "</p>\n<h1>What would change if <em>{}</em> replaced <em>{}</em>?</h1>\n"
       "<p class=\"lede\">The candidate answered real conversations in the deployed model’s place; "
       "the same graders read both. {} tracked, per 100,000 {}:</p>\n",
-      html_line(names.candidate), html_line(names.deployed),
+      html_name(names.candidate), html_name(names.deployed),
       counted(view.behaviors.size(), "behavior"), html_line(unit_plural(view.unit)));
   out += tiles(view) + facts(view);
   return out +

@@ -35,33 +35,40 @@ std::string rate_cell(const std::optional<RateView>& rate, std::string_view labe
   return fmt::format(R"(<td class="rate" data-label="{}">{}</td>)", label, body);
 }
 
+std::string name_cell(const BehaviorView& behavior) {
+  const std::string id = html_id(behavior.name);
+  if (behavior.title.empty()) {
+    return fmt::format(R"(<th scope="row"><a href="#b-{}">{}</a></th>)", id,
+                       html_name(behavior.name));
+  }
+  return fmt::format(R"(<th scope="row"><a href="#b-{}">{}</a> <code>{}</code></th>)", id,
+                     html_line(behavior.title), html_name(behavior.name));
+}
+
 std::string row(const BehaviorView& behavior, const ReportView& view, const LogAxis& axis,
                 bool with_replay, std::string_view next_label) {
-  std::string out = fmt::format(R"(<tr class="{}"><th scope="row"><a href="#b-{}">{}</a></th>)",
-                                finding_class(behavior.finding), html_id(behavior.name),
-                                html_line(behavior.name));
+  std::string out =
+      fmt::format(R"(<tr class="{}">)", finding_class(behavior.finding)) + name_cell(behavior);
   out += rate_cell(behavior.now, "Now");
   if (with_replay) out += rate_cell(behavior.now_replay, "Replayed");
   out += rate_cell(behavior.next, next_label);
   out += R"(<td class="plot">)" + interval_svg(behavior, axis) + "</td>";
-  std::string change = change_text(behavior, view, {});
+  out += fmt::format(R"(<td class="change">{}{})", mark(behavior.finding),
+                     html_line(change_text(behavior, view, {})));
   if (behavior.change && behavior.change->q_value &&
       (behavior.finding == Finding::kWorse || behavior.finding == Finding::kBetter)) {
-    change += ", " + p_value_text("q", *behavior.change->q_value);
+    out +=
+        fmt::format(" <small>{}</small>", html_line(p_value_text("q", *behavior.change->q_value)));
   }
-  out += fmt::format(R"(<td class="change">{}{}</td></tr>)", mark(behavior.finding),
-                     html_line(change));
-  return out + "\n";
+  return out + "</td></tr>\n";
 }
 
 std::string not_measured_row(const ReportView& view, std::size_t columns) {
   std::string out;
   for (const BehaviorView& behavior : view.behaviors) {
     if (behavior.finding != Finding::kNotMeasured) continue;
-    out += fmt::format(R"(<tr class="unmeasured"><th scope="row"><a href="#b-{}">{}</a></th>)"
-                       R"(<td class="change" colspan="{}">{}</td></tr>)",
-                       html_id(behavior.name), html_line(behavior.name), columns - 1,
-                       html_line(change_text(behavior, view, {})));
+    out += fmt::format(R"(<tr class="unmeasured">{}<td class="change" colspan="{}">{}</td></tr>)",
+                       name_cell(behavior), columns - 1, html_line(not_measured_reason(behavior)));
     out += '\n';
   }
   return out;

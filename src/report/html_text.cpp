@@ -52,6 +52,15 @@ std::string html_marked(std::string_view text, std::vector<TextRange> evidence) 
   return out + html_lines(text.substr(done));
 }
 
+std::string html_name(std::string_view text) {
+  std::string out;
+  for (const char c : html_line(text)) {
+    out += c;
+    if (c == '_' || c == '/') out += "<wbr>";
+  }
+  return out;
+}
+
 std::string html_id(std::string_view text) {
   std::string out;
   for (const char c : text) {

@@ -21,6 +21,9 @@ namespace understudy {
 /// whole code points and merged.
 [[nodiscard]] std::string html_marked(std::string_view text, std::vector<TextRange> evidence);
 
+/// A name that may be broken after `_` and `/`.
+[[nodiscard]] std::string html_name(std::string_view text);
+
 /// For id attributes and fragments: letters, digits and `-` only.
 [[nodiscard]] std::string html_id(std::string_view text);
 

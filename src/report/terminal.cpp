@@ -357,7 +357,7 @@ void append_footer(std::string& out, const ReportView& view, const TerminalOptio
   }
   const std::vector<std::string> limits = limits_in_words(view);
   constexpr std::size_t kShown = 2;
-  std::string line = "What this can't see: ";
+  std::string line = "What this can’t see: ";
   for (std::size_t i = 0; i < std::min(limits.size(), kShown); ++i) {
     line.append(i > 0 ? pen.dot() : "").append(limits[i]);
   }
