@@ -46,7 +46,7 @@ void append_rate_row(std::string& out, std::string_view who, std::string_view la
     return value ? with_commas(static_cast<std::uint64_t>(*value)) : std::string("unknown");
   };
   out += fmt::format(R"(<tr><th scope="row">{}</th><td data-label="Rate">{}</td>)"
-                     R"(<td data-label="Per 100,000">{}</td><td data-label="Interval">{}</td>)"
+                     R"(<td data-label="Per 100,000">{}</td>)"
                      R"(<td data-label="Found">{}</td><td data-label="Of">{}</td>)"
                      R"(<td data-label="Method">{}</td></tr>)",
                      html_line(who), layer, html_line(rate_text(*rate, {})),
@@ -67,7 +67,7 @@ std::string rates_table(const BehaviorView& behavior) {
   append_rate_row(rows, "Forecast", "forecast", behavior.forecast);
   if (rows.empty()) return "";
   return R"(<table class="detail"><caption>Rates</caption><thead><tr><th scope="col">Answers of</th>)"
-         R"(<th scope="col">Rate</th><th scope="col">Per 100,000</th><th scope="col">Interval</th>)"
+         R"(<th scope="col">Rate</th><th scope="col">Per 100,000</th>)"
          R"(<th scope="col">Found</th><th scope="col">Of</th><th scope="col">Method</th></tr>)"
          "</thead><tbody>" +
          rows + "</tbody></table>\n";
@@ -101,19 +101,29 @@ std::string examples_html(const BehaviorView& behavior, const HtmlOptions& optio
   return out + "</ol></details>\n";
 }
 
-std::string change_details(const BehaviorView& behavior) {
-  if (!behavior.change) return "";
+// The finding in a sentence; its heading already says whether the change is sure.
+std::string finding_line(const BehaviorView& behavior, const ReportView& view) {
+  const bool sure = behavior.finding == Finding::kWorse || behavior.finding == Finding::kBetter;
+  std::string out = fmt::format(
+      R"(<p class="finding">{}: {}.</p>)", finding_title(behavior.finding),
+      html_line(sure                                        ? ratio_text(*behavior.change, {})
+                : behavior.finding == Finding::kNotMeasured ? not_measured_reason(behavior)
+                                                            : change_text(behavior, view, {})));
+  if (!behavior.change) return out;
   const ChangeView& change = *behavior.change;
-  std::string out;
-  const auto add = [&](const std::string& part) { out += (out.empty() ? "" : "; ") + part; };
-  if (change.ratio || change.lo || change.hi) {
-    add("candidate over deployed " + ratio_text(change, {}));
+  std::string details;
+  const auto add = [&](const std::string& part) {
+    details += (details.empty() ? "" : "; ") + part;
+  };
+  if (!sure && change.ratio && change.lo && change.hi) {
+    add("candidate / deployed " + ratio_text(change, {}));
   }
   if (change.p_value) add(p_value_text("p", *change.p_value));
   if (change.q_value) add(p_value_text("q", *change.q_value));
-  if (out.empty()) return "";
-  add(change.paired ? "both answers to the same prefix are compared" : "the two are independent");
-  return "<p>" + html_line("Change: " + out) + ".</p>";
+  if (details.empty()) return out;
+  add(change.paired ? "compared answer by answer on the same prefixes"
+                    : "compared as independent answers");
+  return out + "<p>" + html_line(details) + ".</p>";
 }
 
 std::string identity_line(const BehaviorView& behavior) {
@@ -142,9 +152,7 @@ std::string behavior_article(const BehaviorView& behavior, const ReportView& vie
   if (!behavior.definition.empty()) {
     out += R"(<p class="definition">)" + html_line(behavior.definition) + "</p>";
   }
-  out += fmt::format(R"(<p class="finding">{}: {}.</p>)", finding_title(behavior.finding),
-                     html_line(change_text(behavior, view, {})));
-  out += change_details(behavior);
+  out += finding_line(behavior, view);
   if (behavior.miss_bound_per_100k) {
     out += fmt::format(
         "<p>The screen misses at most {} per 100,000 (upper 95% bound from a "
@@ -154,7 +162,7 @@ std::string behavior_article(const BehaviorView& behavior, const ReportView& vie
   if (!behavior.alarms.empty()) {
     out += R"(<ul class="alarms">)";
     for (const std::string& alarm : behavior.alarms) {
-      out += fmt::format(R"(<li class="alarm"><code>{}</code> {}.</li>)", html_line(alarm),
+      out += fmt::format(R"(<li class="alarm"><code>{}</code>: {}.</li>)", html_line(alarm),
                          html_line(alarm_text(alarm)));
     }
     out += "</ul>";

@@ -134,6 +134,7 @@ void choose_headline(BehaviorView& behavior) {
   for (const Layer& layer : kBestFirst) {
     if (behavior.layer == layer.name) behavior.now_replay = behavior.deployed_replay.*layer.rate;
   }
+  behavior.unshrunk = behavior.next;
   if (behavior.forecast) behavior.next = behavior.forecast;
 }
 
