@@ -94,6 +94,7 @@ struct BehaviorView {
   Finding finding = Finding::kNotMeasured;
   std::optional<RateView> now;         ///< the deployed model's rate to compare with
   std::optional<RateView> now_replay;  ///< the deployed model's replayed rate, if there is one
+  std::optional<RateView> unshrunk;    ///< the candidate\'s rate, whatever is known of the old one
   std::optional<RateView> next;  ///< the forecast, or the candidate's rate where there is none
   std::string layer;             ///< which rates these are: screen, verified, corrected
   std::optional<Needed> needed;  ///< kUndecided with a previous rate only
