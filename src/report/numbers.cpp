@@ -11,7 +11,9 @@ namespace understudy {
 namespace {
 
 // Decimal place as an exponent of ten: 2 rounds to hundreds, -1 to tenths.
-int place_of_leading_digit(double value) { return static_cast<int>(std::floor(std::log10(value))); }
+int place_of_leading_digit(double value) {
+  return static_cast<int>(std::floor(std::log10(value)));
+}
 
 int place_borne_by(double half_width) {
   const int leading = place_of_leading_digit(half_width);

@@ -131,8 +131,7 @@ class Pen {
     std::size_t margin = first_indent;
     std::string_view rest = safe;
     // The first line may be longer than the others: it is taken alone, the rest is wrapped after.
-    const std::vector<std::string> lines =
-        wrapped(rest, width_ - std::max(first_indent, indent));
+    const std::vector<std::string> lines = wrapped(rest, width_ - std::max(first_indent, indent));
     for (const std::string& line : lines) {
       out.append(margin, ' ');
       out += color.empty() ? line : painted(line, color);
@@ -316,8 +315,7 @@ void append_row(std::string& out, const Row& row, const Columns& columns, const 
     std::string line;
     for (std::size_t c = 0; c < cells.size(); ++c) {
       const std::string text = i < cells[c].lines.size() ? cells[c].lines[i] : std::string();
-      const std::string cell =
-          c + 1 < cells.size() ? padded(text, cells[c].width + 2) : text;
+      const std::string cell = c + 1 < cells.size() ? padded(text, cells[c].width + 2) : text;
       const bool paint = !is_title && (c == 0 || (columns.change > 0 && c + 1 == cells.size()));
       line += is_title ? pen.painted(cell, "4") : paint ? pen.painted(cell, row.finding) : cell;
     }
@@ -359,7 +357,7 @@ void append_footer(std::string& out, const ReportView& view, const TerminalOptio
   }
   const std::vector<std::string> limits = limits_in_words(view);
   constexpr std::size_t kShown = 2;
-  std::string line = "What this can't see: ";
+  std::string line = "What this can’t see: ";
   for (std::size_t i = 0; i < std::min(limits.size(), kShown); ++i) {
     line.append(i > 0 ? pen.dot() : "").append(limits[i]);
   }

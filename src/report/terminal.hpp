@@ -24,7 +24,8 @@ struct TerminalOptions {
 
 /// Every line ends with a newline and is at most `width` columns wide. Text from the report is made
 /// safe for a terminal. kMismatch where `report` is not an understudy.report/1.
-[[nodiscard]] Result<std::string> terminal_table(const Json& report, const TerminalOptions& options);
+[[nodiscard]] Result<std::string> terminal_table(const Json& report,
+                                                 const TerminalOptions& options);
 
 /// Columns that a terminal gives the text: 2 for East Asian wide and emoji, 0 for combining marks.
 [[nodiscard]] std::size_t display_width(std::string_view text);

@@ -134,6 +134,7 @@ void choose_headline(BehaviorView& behavior) {
   for (const Layer& layer : kBestFirst) {
     if (behavior.layer == layer.name) behavior.now_replay = behavior.deployed_replay.*layer.rate;
   }
+  behavior.unshrunk = behavior.next;
   if (behavior.forecast) behavior.next = behavior.forecast;
 }
 
@@ -253,10 +254,9 @@ void add_needed(ReportView& view) {
 }  // namespace
 
 std::uint64_t sum(const ReasonCounts& counts) {
-  return std::accumulate(counts.begin(), counts.end(), std::uint64_t{0},
-                         [](std::uint64_t total, const auto& entry) {
-                           return total + entry.second;
-                         });
+  return std::accumulate(
+      counts.begin(), counts.end(), std::uint64_t{0},
+      [](std::uint64_t total, const auto& entry) { return total + entry.second; });
 }
 
 std::uint64_t VerdictTally::total() const {
@@ -350,14 +350,16 @@ std::optional<Needed> needed_prefixes(const RateView& now, const RateView& next,
   const double seen = std::abs(std::log(*next.per_100k / *now.per_100k));
   const double target = std::max(seen, std::log(1.5)) / kPower;
   const double room = target * target - *h_now * *h_now;
-  if (room <= 0) return Needed{.prefixes = 0, .frame_is_too_small = false,
-                               .deployed_too_uncertain = true};
+  if (room <= 0)
+    return Needed{.prefixes = 0, .frame_is_too_small = false, .deployed_too_uncertain = true};
   const double more = prefixes * *h_next * *h_next / room - prefixes;
-  // However far apart the rates look: four times in five (1 - e^-1.6) one event more has to be seen.
+  // However far apart the rates look: four times in five (1 - e^-1.6) one event more has to be
+  // seen.
   const double one_event = 1.6 * prefixes / std::max(next.k.value_or(1), 1.0);
   const double asked = std::max(more, one_event);
   if (!std::isfinite(asked) || asked > 1e15) return std::nullopt;
-  return Needed{.prefixes = rounded_up(asked), .frame_is_too_small = asked > prefixes_left,
+  return Needed{.prefixes = rounded_up(asked),
+                .frame_is_too_small = asked > prefixes_left,
                 .deployed_too_uncertain = false};
 }
 
@@ -410,6 +412,8 @@ std::string unit_plural(std::string_view unit) {
   return unit.empty() ? "turns" : reason_text(unit) + "s";
 }
 
-std::uint64_t rarest_visible(std::uint64_t n) { return n / 3; }
+std::uint64_t rarest_visible(std::uint64_t n) {
+  return n / 3;
+}
 
 }  // namespace understudy

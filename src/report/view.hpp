@@ -20,10 +20,10 @@ struct RateView {
   std::optional<double> per_100k;
   std::optional<double> lo;
   std::optional<double> hi;
-  double level = 0.95;       ///< of the interval, in (0, 1)
-  std::optional<double> n;   ///< verdicts that the rate is over
-  std::optional<double> k;   ///< of these, present
-  std::string method;        ///< the estimator's name for how it was got
+  double level = 0.95;      ///< of the interval, in (0, 1)
+  std::optional<double> n;  ///< verdicts that the rate is over
+  std::optional<double> k;  ///< of these, present
+  std::string method;       ///< the estimator's name for how it was got
 };
 
 /// The three rates of an arm: what the screen flagged, what verification confirmed of it, and the
@@ -53,7 +53,7 @@ struct ChangeView {
   std::optional<double> hi;
   std::optional<double> p_value;
   std::optional<double> q_value;  ///< Benjamini–Hochberg over the behaviors of the report
-  std::string direction;  ///< "up", "down" or "undecided"
+  std::string direction;          ///< "up", "down" or "undecided"
   bool paired = false;
 };
 
@@ -68,14 +68,14 @@ enum class Finding {
 
 /// What would decide an undecided behavior; see `needed_prefixes`.
 struct Needed {
-  std::uint64_t prefixes = 0;        ///< more than now, rounded up to two digits
-  bool frame_is_too_small = false;   ///< the logs do not hold as many
+  std::uint64_t prefixes = 0;           ///< more than now, rounded up to two digits
+  bool frame_is_too_small = false;      ///< the logs do not hold as many
   bool deployed_too_uncertain = false;  ///< the present rate is the obstacle: `prefixes` is 0
 };
 
 struct BehaviorView {
   std::string name;
-  std::string title;       ///< for people; the name where the report has none
+  std::string title;  ///< for people; the name where the report has none
   std::string group;
   std::string definition;
   std::string decided_by;
@@ -94,9 +94,10 @@ struct BehaviorView {
   Finding finding = Finding::kNotMeasured;
   std::optional<RateView> now;         ///< the deployed model's rate to compare with
   std::optional<RateView> now_replay;  ///< the deployed model's replayed rate, if there is one
-  std::optional<RateView> next;        ///< the forecast, or the candidate's rate where there is none
-  std::string layer;                   ///< which rates these are: screen, verified, corrected
-  std::optional<Needed> needed;        ///< kUndecided with a previous rate only
+  std::optional<RateView> unshrunk;    ///< the candidate\'s rate, whatever is known of the old one
+  std::optional<RateView> next;  ///< the forecast, or the candidate's rate where there is none
+  std::string layer;             ///< which rates these are: screen, verified, corrected
+  std::optional<Needed> needed;  ///< kUndecided with a previous rate only
 
   [[nodiscard]] const VerdictTally* verdicts_of(std::string_view arm) const;
 };
@@ -133,15 +134,15 @@ struct Limit {
 };
 
 struct ReportView {
-  std::string version;        ///< of the program that made it
+  std::string version;  ///< of the program that made it
   std::string manifest_hash;
-  std::string unit;           ///< "turn" or "final_turn"
+  std::string unit;  ///< "turn" or "final_turn"
   StudyView study;
   std::optional<std::uint64_t> read;
   std::optional<std::uint64_t> eligible;
   std::optional<std::uint64_t> clusters;
-  ReasonCounts excluded;      ///< conversations
-  ReasonCounts rejected;      ///< records
+  ReasonCounts excluded;  ///< conversations
+  ReasonCounts rejected;  ///< records
   std::optional<std::uint64_t> turns;
   ReasonCounts prefixes_excluded;
   std::optional<std::uint64_t> frame;

@@ -9,16 +9,17 @@ namespace {
 
 std::string undecided_text(const BehaviorView& behavior, const ReportView& view) {
   if (!behavior.now) return "no present rate to compare with";
-  if (!behavior.needed) return "can't tell yet";
+  if (!behavior.needed) return "can’t tell yet";
   const Needed& needed = *behavior.needed;
   if (needed.deployed_too_uncertain) {
-    return "can't tell: the present rate is too uncertain, more logs would help";
+    return "can’t tell: the present rate is too uncertain, more logs would help";
   }
   const std::string more = with_commas(needed.prefixes);
-  if (!needed.frame_is_too_small) return fmt::format("can't tell yet: {} more prefixes would", more);
-  const std::uint64_t left = view.frame.value_or(0) - std::min(view.frame.value_or(0),
-                                                               view.sampled.value_or(0));
-  return fmt::format("can't tell: it takes {} more prefixes, these logs hold {}", more,
+  if (!needed.frame_is_too_small)
+    return fmt::format("can’t tell yet: {} more prefixes would", more);
+  const std::uint64_t left =
+      view.frame.value_or(0) - std::min(view.frame.value_or(0), view.sampled.value_or(0));
+  return fmt::format("can’t tell: it takes {} more prefixes, these logs hold {}", more,
                      with_commas(left));
 }
 
@@ -60,7 +61,7 @@ std::string reasons_text(const ReasonCounts& counts) {
 std::string ungraded_text(const VerdictTally& tally) {
   std::string out;
   if (!tally.ungradable.empty()) {
-    out = fmt::format("{} of {} answers can't be graded ({})", with_commas(sum(tally.ungradable)),
+    out = fmt::format("{} of {} answers can’t be graded ({})", with_commas(sum(tally.ungradable)),
                       with_commas(tally.total()), reasons_text(tally.ungradable));
   }
   if (!tally.not_graded.empty()) {
@@ -97,7 +98,9 @@ std::string graders_text(const StudyView& study) {
   return out;
 }
 
-std::string level_text(double level) { return fmt::format("{:.3g}%", 100 * level); }
+std::string level_text(double level) {
+  return fmt::format("{:.3g}%", 100 * level);
+}
 
 std::string counted(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", with_commas(count), noun, count == 1 ? "" : "s");

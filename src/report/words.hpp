@@ -8,13 +8,13 @@
 
 namespace understudy {
 
-/// What is known of the change: "×19 (7–46), sure", "can't tell yet: 1,900 more prefixes would",
+/// What is known of the change: "×19 (7–46), sure", "can’t tell yet: 1,900 more prefixes would",
 /// "nothing seen in 150; floor 1,980".
 [[nodiscard]] std::string change_text(const BehaviorView& behavior, const ReportView& view,
                                       NumberStyle style);
 /// "language 20, no text 1"
 [[nodiscard]] std::string reasons_text(const ReasonCounts& counts);
-/// "12 of 150 answers can't be graded (language 12)"; empty when all could.
+/// "12 of 150 answers can’t be graded (language 12)"; empty when all could.
 [[nodiscard]] std::string ungraded_text(const VerdictTally& tally);
 /// Why nothing is known of the candidate's rate: "no judge", "ungradable: language", "no draws".
 [[nodiscard]] std::string not_measured_reason(const BehaviorView& behavior);
