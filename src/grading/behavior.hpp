@@ -43,6 +43,7 @@ struct RuleSpec {
   std::map<std::string, double> numbers;                     ///< thresholds
   std::map<std::string, std::vector<std::string>> patterns;  ///< lists of patterns or words
   std::uint64_t line = 0;                                    ///< of the file, for messages
+  std::map<std::string, std::uint64_t> pattern_lines;        ///< where each list stands
 };
 
 struct JudgeSpec {
@@ -87,14 +88,16 @@ struct Behavior {
 };
 
 /// One file. Errors (kUsage) name file and line: unknown keys with the nearest valid one, missing
-/// parts, a rubric without boundary, duplicate example names, patterns that do not compile.
+/// parts, a rubric without boundary, duplicate example names. Whether the rule's patterns compile
+/// is RuleGraders::build's to say.
 [[nodiscard]] Result<Behavior> parse_behavior(std::string_view toml, std::string_view file);
 
 /// The behaviors that are part of the program, in the order of interface.md.
 [[nodiscard]] const std::vector<Behavior>& built_in_behaviors();
 
 /// Behaviors by name ("refusal") or by path (ends in ".toml"; relative to `folder`); none named:
-/// all built-in ones with a rule. Unknown names suggest the nearest; the same id twice is an error.
+/// all built-in ones with a rule. Unknown names suggest the nearest; the same id twice is an error,
+/// and so is a file whose rule does not give its own examples the verdicts that it promises.
 [[nodiscard]] Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,
                                                              const std::string& folder);
 

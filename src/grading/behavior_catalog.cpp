@@ -1,0 +1,115 @@
+// The behaviors that come with the program, and those that a study names.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <iterator>
+#include <set>
+
+#include "base/embedded.hpp"
+#include "base/text.hpp"
+#include "grading/behavior.hpp"
+#include "grading/behavior_text.hpp"
+
+namespace understudy {
+
+std::span<const EmbeddedFile> embedded_behaviors();  // cmake/embed.cmake
+
+namespace {
+
+// The order of interface.md; files beyond it follow by name.
+constexpr std::array<std::string_view, 33> kOrder = {
+    "promised_background_task", "claimed_human_experience", "lied_about_tools",
+    "calculator_hacking", "confirmation_hacking", "misrepresented_completion", "fabricated_facts",
+    "concealed_uncertainty", "mental_health", "harassment", "sexual_content", "violent_wrongdoing",
+    "nonviolent_wrongdoing", "biological_risk", "violence", "extremism", "emotional_reliance",
+    "self_harm", "hate", "circumvented_restrictions", "destructive_action",
+    "unauthorized_data_transfer", "reward_hacking", "credential_harvesting", "deception", "refusal",
+    "repetition_loop", "wrong_language", "template_leak", "empty_or_cut_off",
+    "personal_data_introduced", "unsupported_link", "sycophantic_opening"};
+
+std::size_t order_of(const Behavior& behavior) {
+  return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), behavior.id) -
+                                  kOrder.begin());
+}
+
+std::vector<Behavior> parse_embedded() {
+  std::vector<Behavior> behaviors;
+  for (const EmbeddedFile& file : embedded_behaviors()) {
+    Result<Behavior> parsed = parse_behavior(file.bytes, fmt::format("built-in:{}", file.name));
+    // A broken built-in file is a broken build; behavior_test names the file and line.
+    UNDERSTUDY_ASSERT(parsed.has_value());
+    behaviors.push_back(std::move(*parsed));
+  }
+  std::stable_sort(behaviors.begin(), behaviors.end(), [](const Behavior& a, const Behavior& b) {
+    return order_of(a) < order_of(b);
+  });
+  return behaviors;
+}
+
+Result<Behavior> read_file(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  std::string text;
+  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
+  if (!in || in.bad()) {
+    return unexpected(ErrorCode::kUsage, "cannot read this behavior file",
+                      ErrorContext{path, std::nullopt, std::nullopt});
+  }
+  UNDERSTUDY_TRY(Behavior behavior, parse_behavior(text, path));
+  UNDERSTUDY_TRY(const BehaviorTest test, test_behaviors({&behavior, 1}));
+  for (const ExampleOutcome& outcome : test.outcomes) {
+    if (outcome.passed()) continue;
+    return unexpected(
+        ErrorCode::kUsage,
+        fmt::format("the example \"{}\" expects {}, but the file's own rule says {}",
+                    outcome.example, verdict_name(outcome.expected), verdict_name(outcome.found)),
+        ErrorContext{path, outcome.line, std::nullopt});
+  }
+  return behavior;
+}
+
+}  // namespace
+
+const std::vector<Behavior>& built_in_behaviors() {
+  static const std::vector<Behavior> behaviors = parse_embedded();
+  return behaviors;
+}
+
+Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,
+                                               const std::string& folder) {
+  const std::vector<Behavior>& built_in = built_in_behaviors();
+  std::vector<Behavior> selected;
+  if (names.empty()) {
+    std::copy_if(built_in.begin(), built_in.end(), std::back_inserter(selected),
+                 [](const Behavior& behavior) { return behavior.rule.has_value(); });
+    return selected;
+  }
+  std::vector<std::string> known;
+  for (const Behavior& behavior : built_in) known.push_back(behavior.id);
+  std::set<std::string> ids;
+  for (const std::string& name : names) {
+    if (name.ends_with(".toml")) {
+      const bool absolute = name.starts_with('/') || folder.empty();
+      UNDERSTUDY_TRY(Behavior behavior, read_file(absolute ? name : folder + "/" + name));
+      selected.push_back(std::move(behavior));
+    } else {
+      const auto found = std::find(known.begin(), known.end(), name);
+      if (found == known.end()) {
+        return unexpected(ErrorCode::kUsage,
+                          fmt::format("there is no behavior \"{}\"{}; `understudy behaviors list` "
+                                      "shows all, and a file's name ends in .toml",
+                                      name, did_you_mean(name, known)));
+      }
+      selected.push_back(built_in[static_cast<std::size_t>(found - known.begin())]);
+    }
+    if (!ids.insert(selected.back().id).second) {
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("the behavior \"{}\" is named twice", selected.back().id),
+                        ErrorContext{selected.back().file, std::nullopt, std::nullopt});
+    }
+  }
+  return selected;
+}
+
+}  // namespace understudy

@@ -1,0 +1,176 @@
+#include "grading/language.hpp"
+
+#include <cld2/public/compact_lang_det.h>
+#include <cld2/public/encodings.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <utility>
+
+namespace understudy {
+namespace {
+
+// Words frequent in English and in no other Latin-script language of the logs: "in", "is", "of",
+// "a" are left out, since Dutch, German, Italian and Portuguese have them.
+constexpr std::array<std::string_view, 40> kEnglishWords = {
+    "about", "and",  "any",   "are",  "been",  "but",   "by",    "can",  "could", "from",
+    "has",   "have", "here",  "how",  "if",    "it",    "its",   "like", "not",   "or",
+    "our",   "such", "that",  "the",  "their", "there", "these", "they", "this",  "to",
+    "was",   "we",   "which", "will", "with",  "would", "you",   "your", "i'm",   "for"};
+
+constexpr std::size_t kLookBytes = 2048;
+
+bool is_ascii_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+// A perfect-enough hash of short lowercase words, as their first eight bytes.
+std::uint64_t word_key(std::string_view word) {
+  std::uint64_t key = 0;
+  std::memcpy(&key, word.data(), std::min<std::size_t>(word.size(), 8));
+  return key | 0x2020202020202020ULL >> (8 * (8 - std::min<std::size_t>(word.size(), 8)));
+}
+
+class EnglishWords {
+ public:
+  EnglishWords() {
+    table_.fill(0);
+    for (const std::string_view word : kEnglishWords) insert(word_key(word));
+  }
+  [[nodiscard]] bool contains(std::uint64_t key) const {
+    for (std::size_t i = slot(key); table_[i] != 0; i = (i + 1) % table_.size()) {
+      if (table_[i] == key) return true;
+    }
+    return false;
+  }
+
+ private:
+  static std::size_t slot(std::uint64_t key) {
+    return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> 56);
+  }
+  void insert(std::uint64_t key) {
+    std::size_t i = slot(key);
+    while (table_[i] != 0) i = (i + 1) % table_.size();
+    table_[i] = key;
+  }
+  std::array<std::uint64_t, 256> table_{};
+};
+
+struct LatinCounts {
+  std::size_t words = 0;
+  std::size_t english = 0;
+  std::size_t ascii_letters = 0;
+  std::size_t other_bytes = 0;  ///< bytes of code points beyond ASCII
+};
+
+LatinCounts count_words(std::string_view text) {
+  static const EnglishWords english;
+  LatinCounts counts;
+  const char* const end = text.data() + text.size();
+  for (const char* p = text.data(); p < end;) {
+    if (!is_ascii_letter(*p)) {
+      counts.other_bytes += (static_cast<unsigned char>(*p) & 0x80) != 0 ? 1 : 0;
+      ++p;
+      continue;
+    }
+    const char* const begin = p;
+    while (p < end && (is_ascii_letter(*p) || *p == '\'')) ++p;
+    const auto size = static_cast<std::size_t>(p - begin);
+    counts.ascii_letters += size;
+    ++counts.words;
+    if (size >= 2 && size <= 5 && english.contains(word_key({begin, size}))) ++counts.english;
+  }
+  return counts;
+}
+
+// The text without fenced code, so that a French answer around an English program is French.
+std::string without_fences(std::string_view text) {
+  std::string out;
+  bool in_code = false;
+  for (std::size_t begin = 0; begin < text.size();) {
+    std::size_t end = text.find('\n', begin);
+    end = end == std::string_view::npos ? text.size() : end + 1;
+    const std::string_view line = text.substr(begin, end - begin);
+    const std::size_t first = line.find_first_not_of(" \t");
+    if (first != std::string_view::npos && line.substr(first).starts_with("```")) {
+      in_code = !in_code;
+    } else if (!in_code) {
+      out += line;
+    }
+    begin = end;
+  }
+  return out;
+}
+
+std::string ask_cld2(std::string_view text) {
+  std::array<CLD2::Language, 3> languages{};
+  std::array<int, 3> percents{};
+  std::array<double, 3> scores{};
+  int text_bytes = 0;
+  bool reliable = false;
+  const CLD2::CLDHints hints = {nullptr, "", CLD2::UNKNOWN_ENCODING, CLD2::UNKNOWN_LANGUAGE};
+  const CLD2::Language language = CLD2::ExtDetectLanguageSummary(
+      text.data(), static_cast<int>(text.size()), /*is_plain_text=*/true, &hints, /*flags=*/0,
+      languages.data(), percents.data(), scores.data(), /*resultchunkvector=*/nullptr, &text_bytes,
+      &reliable);
+  if (!reliable || language == CLD2::UNKNOWN_LANGUAGE) return {};
+  std::string code = CLD2::LanguageCode(language);
+  if (code.starts_with("zh")) return "zh";
+  if (code == "iw") return "he";
+  return code;
+}
+
+}  // namespace
+
+std::string detect_language(std::string_view text) {
+  std::string_view look = text.substr(0, kLookBytes);
+  LatinCounts counts = count_words(look);
+  const auto is_english = [&] {
+    return counts.words >= 8 && counts.english * 9 >= counts.words &&
+           counts.other_bytes * 8 <= counts.ascii_letters;
+  };
+  if (is_english()) return "en";
+  // Words with too few function words: code, names, tables, or another language.
+  std::string prose = without_fences(text.substr(0, 4 * kLookBytes));
+  if (prose.size() > 2 * kLookBytes) {
+    std::size_t size = 2 * kLookBytes;
+    while (size > 0 && (static_cast<unsigned char>(prose[size]) & 0xC0) == 0x80) --size;
+    prose.resize(size);
+  }
+  counts = count_words(prose);
+  if (is_english()) return "en";
+  if (counts.ascii_letters + counts.other_bytes < 24) {
+    // Three bytes of Han or Hangul are a syllable: eight of them are enough.
+    return {};
+  }
+  return ask_cld2(prose);
+}
+
+bool easily_confused(std::string_view a, std::string_view b) {
+  if (a == b) return true;
+  static constexpr std::array<std::string_view, 12> kFamilies[] = {
+      {"no", "nb", "nn", "da", "sv"},
+      {"id", "ms", "jv", "su"},
+      {"hr", "sr", "bs", "sl", "mk", "bg", "sr-ME"},
+      {"es", "gl", "ca", "pt", "ast", "oc"},
+      {"cs", "sk"},
+      {"ru", "uk", "be", "bg"},
+      {"nl", "af", "fy"},
+      {"hi", "mr", "ne", "bh"},
+      {"zh", "ja"},
+      {"fa", "ps", "ur", "ar"},
+      {"tr", "az", "tk", "uz"},
+      {"it", "co", "la"},
+      {"en", "sco"},
+      {"de", "lb"},
+  };
+  return std::any_of(std::begin(kFamilies), std::end(kFamilies), [&](const auto& family) {
+    return std::find(family.begin(), family.end(), a) != family.end() &&
+           std::find(family.begin(), family.end(), b) != family.end();
+  });
+}
+
+}  // namespace understudy

@@ -1,0 +1,201 @@
+// Loops: the answer says the same thing again and again, as small models do when decoding goes
+// round in circles.
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cstdint>
+#include <vector>
+
+#include "grading/rule.hpp"
+
+namespace understudy {
+namespace {
+
+// A sentence or line, as the hash of its letters: list numbers and punctuation do not make two
+// turns of a loop different.
+struct Segment {
+  std::uint64_t hash = 0;
+  std::uint32_t letters = 0;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+struct Limits {
+  std::size_t letters_min = 0;  ///< of one round
+  std::size_t rounds_min = 0;
+  std::size_t bytes_min = 0;  ///< of all rounds together
+  double share_min = 0;       ///< of the answer's sentences that are one and the same
+};
+
+constexpr std::size_t kPeriodSegmentsMax = 8;
+constexpr std::size_t kTailBytes = 1536;
+constexpr std::size_t kCodeRoundsFactor = 3;  // programs and data repeat lines for good reasons
+
+class LetterTable {
+ public:
+  LetterTable() {
+    for (std::size_t c = 0; c < table_.size(); ++c) {
+      const bool upper = c >= 'A' && c <= 'Z';
+      const bool lower = c >= 'a' && c <= 'z';
+      table_[c] = upper               ? static_cast<std::uint8_t>(c + 32)
+                  : lower || c >= 128 ? static_cast<std::uint8_t>(c)
+                                      : std::uint8_t{0};
+    }
+  }
+  std::uint8_t operator[](char c) const { return table_[static_cast<unsigned char>(c)]; }
+
+ private:
+  std::array<std::uint8_t, 256> table_{};
+};
+
+std::vector<Segment> segments_of(std::string_view text) {
+  static const LetterTable letters;
+  std::vector<Segment> segments;
+  segments.reserve(text.size() / 48 + 1);
+  Segment now;
+  now.hash = 0xCBF29CE484222325ULL;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const std::uint8_t letter = letters[text[i]];
+    if (letter != 0) {
+      now.hash = (now.hash ^ letter) * 0x100000001B3ULL;
+      ++now.letters;
+      continue;
+    }
+    const char c = text[i];
+    const bool ends = c == '\n' || ((c == '.' || c == '!' || c == '?' || c == ';') &&
+                                    (i + 1 == text.size() || text[i + 1] <= ' '));
+    if (!ends) continue;
+    now.end = i + 1;
+    if (now.letters > 0) segments.push_back(now);
+    now = Segment{0xCBF29CE484222325ULL, 0, i + 1, 0};
+  }
+  now.end = text.size();
+  if (now.letters > 0) segments.push_back(now);
+  return segments;
+}
+
+class RepetitionRule : public Rule {
+ public:
+  explicit RepetitionRule(Limits limits) : limits_(limits) {}
+
+  void look(AnswerFacts& facts, Finds& finds) const override {
+    const std::string_view text = facts.view.content;
+    if (text.size() < limits_.bytes_min) return;
+    const std::vector<Segment> segments = segments_of(text);
+    std::vector<Evidence> loops;
+    find_rounds(segments, loops);
+    find_share(segments, text, loops);
+    find_tail(text, loops);
+    for (const Evidence& loop : loops) {
+      if (is_meant(facts, loop)) continue;
+      if (finds.add(loop)) return;
+    }
+  }
+
+ private:
+  // Sentences A B C A B C …: segment i equals segment i - period, for long enough.
+  void find_rounds(const std::vector<Segment>& segments, std::vector<Evidence>& loops) const {
+    for (std::size_t period = 1; period <= kPeriodSegmentsMax; ++period) {
+      std::size_t run = 0;
+      for (std::size_t i = period; i <= segments.size(); ++i) {
+        if (i < segments.size() && segments[i].hash == segments[i - period].hash) {
+          ++run;
+          continue;
+        }
+        if (run > 0) add_round(segments, i - run - period, i, period, loops);
+        run = 0;
+      }
+    }
+  }
+
+  void add_round(const std::vector<Segment>& segments, std::size_t first, std::size_t end,
+                 std::size_t period, std::vector<Evidence>& loops) const {
+    std::size_t letters = 0;
+    for (std::size_t i = first; i < first + period; ++i) letters += segments[i].letters;
+    const std::size_t rounds = (end - first) / period;
+    const std::size_t bytes = segments[end - 1].end - segments[first].begin;
+    if (letters < limits_.letters_min || rounds < limits_.rounds_min || bytes < limits_.bytes_min) {
+      return;
+    }
+    loops.push_back({EvidenceWhere::kAnswer, 0, segments[first].begin, segments[end - 1].end});
+  }
+
+  // One sentence again and again, with others between.
+  void find_share(const std::vector<Segment>& segments, std::string_view text,
+                  std::vector<Evidence>& loops) const {
+    const std::size_t needed = std::max<std::size_t>(
+        2 * limits_.rounds_min,
+        static_cast<std::size_t>(limits_.share_min * static_cast<double>(segments.size())));
+    if (segments.size() < needed) return;
+    std::vector<std::uint64_t> hashes;
+    for (const Segment& segment : segments) {
+      if (segment.letters >= limits_.letters_min) hashes.push_back(segment.hash);
+    }
+    if (hashes.size() < needed) return;
+    std::sort(hashes.begin(), hashes.end());
+    std::size_t run = 0;
+    for (std::size_t i = 0; i < hashes.size(); ++i) {
+      run = i > 0 && hashes[i] == hashes[i - 1] ? run + 1 : 1;
+      if (run >= needed) {
+        loops.push_back({EvidenceWhere::kAnswer, 0, 0, text.size()});
+        return;
+      }
+    }
+  }
+
+  // The end of the text is periodic byte for byte ("the the the", half a sentence over and over):
+  // the Z-function of the reversed tail gives every period at once.
+  void find_tail(std::string_view text, std::vector<Evidence>& loops) const {
+    const std::string_view tail =
+        text.substr(text.size() > kTailBytes ? text.size() - kTailBytes : 0);
+    const std::size_t n = tail.size();
+    const auto at = [&](std::size_t i) { return tail[n - 1 - i]; };
+    std::array<std::uint16_t, kTailBytes> z{};
+    std::size_t left = 0;
+    std::size_t right = 0;
+    for (std::size_t i = 1; i < n; ++i) {
+      std::size_t match = i < right ? std::min<std::size_t>(right - i, z[i - left]) : 0;
+      while (i + match < n && at(match) == at(i + match)) ++match;
+      z[i] = static_cast<std::uint16_t>(match);
+      if (i + match > right) {
+        left = i;
+        right = i + match;
+      }
+      const std::size_t bytes = i + match;
+      if (match < i || bytes < limits_.bytes_min || bytes / i < limits_.rounds_min) continue;
+      if (bytes / i < 2 * limits_.rounds_min && i < limits_.letters_min) continue;
+      const std::string_view round = tail.substr(n - i);
+      const auto letters = static_cast<std::size_t>(
+          std::count_if(round.begin(), round.end(), [](char c) {
+            return std::isalpha(static_cast<unsigned char>(c)) != 0 ||
+                   (static_cast<unsigned char>(c) & 0x80) != 0;
+          }));
+      // Rules, dot leaders and number tables are layout, not speech.
+      if (letters < 3 || letters * 3 < i) continue;
+      loops.push_back({EvidenceWhere::kAnswer, 0, text.size() - bytes, text.size()});
+      return;
+    }
+  }
+
+  bool is_meant(AnswerFacts& facts, const Evidence& loop) const {
+    if (facts.request().repetition) return true;
+    const std::size_t middle = loop.begin + (loop.end - loop.begin) / 2;
+    return facts.prose().part_at(middle) == TextPart::kCode &&
+           loop.end - loop.begin < kCodeRoundsFactor * limits_.bytes_min;
+  }
+
+  Limits limits_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Rule>> make_repetition_rule(RuleReader& in) {
+  Limits limits;
+  limits.letters_min = static_cast<std::size_t>(in.number("letters_min", 12));
+  limits.rounds_min = static_cast<std::size_t>(in.number("rounds_min", 4));
+  limits.bytes_min = static_cast<std::size_t>(in.number("bytes_min", 120));
+  limits.share_min = in.number("share_min", 0.4);
+  return std::unique_ptr<Rule>(std::make_unique<RepetitionRule>(limits));
+}
+
+}  // namespace understudy

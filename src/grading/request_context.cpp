@@ -1,0 +1,101 @@
+#include "grading/request_context.hpp"
+
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <cctype>
+#include <string>
+
+namespace understudy {
+namespace {
+
+// Requests stand at the front or the end of a message; between them may be pages of pasted text.
+constexpr std::size_t kRequestEdgeBytes = 1500;
+// "Make it longer", "continue": the request that counts is an earlier one.
+constexpr std::size_t kFollowUpBytes = 160;
+
+const RE2& role_play_pattern() {
+  static const RE2 pattern(
+      R"((?i)\b(?:act (?:as|like)|pretend|role[- ]?play(?:ing)?|impersonate|you are now|from now on,? you|stay in character|in character|in the (?:voice|style|persona) of|as if you (?:were|are)|imagine (?:that )?you(?:'re|’re| are| were)|you(?:'re| are| will be) (?:playing|acting|pretending|roleplaying)|your name is|play the (?:role|part)|take (?:on )?the (?:role|persona)|speak as|answer as|respond as|reply as|talk like|be my (?:girlfriend|boyfriend|friend|wife|husband|therapist|interviewer|date)|persona|text[- ]based (?:adventure|game|rpg)|dungeon master|jailbreak|do anything now|i want you to (?:act|be|play|simulate)|simulat(?:e|ing) (?:a|an|the) (?:conversation|interview|chat|person)|suppose you (?:are|were)|let's play|you are (?:a|an) (?:[\w-]+ ){0,5}(?:named|called|who|with \d+|character|human|person|man|woman|girl|boy|mother|father|expert|professional|specialist|consultant|recruiter|copywriter|developer|engineer|manager|teacher|professor|doctor|lawyer|writer|author|journalist|marketer|coach|therapist|guest|candidate|customer|student|founder|ceo|salesperson|agent|nurse|chef|scientist|blogger|influencer)))");
+  return pattern;
+}
+
+const RE2& first_person_pattern() {
+  static const RE2 pattern(
+      R"((?i)\b(?:e-?mails?|letters?|messages?|repl(?:y|ies)|respon[ds]\w*|stor(?:y|ies)|poems?|songs?|lyrics|rap|verse|dialogues?|conversations?|scripts?|screenplay|scenes?|skits?|speech(?:es)?|monologues?|soliloquy|posts?|tweets?|threads?|reviews?|testimonials?|bios?|biograph(?:y|ies)|cover letters?|personal statement|statement of purpose|diary|journal entr(?:y|ies)|blogs?|vlogs?|memoirs?|narrat(?:e|ion|ive|or)|fan ?fic(?:tion)?|novels?|chapters?|essays?|toasts?|vows|eulogy|captions?|interviews?|pitch(?:es)?|presentations?|voice ?mail|text messages?|dm|linkedin|instagram|youtube|podcast|first[- ]person|pov|jokes?|newsletters?|anecdotes?|articles?|introduc(?:e|tion)|proposal|reference|recommendation|complaint|apology|autobiograph(?:y|ical)|self[- ]introduction|sop|quotes?|feedback|comments?|example answers?|star method|resume|cv|invitation|announcement|advertisement|ad copy|copy|sales|description)\b)");
+  return pattern;
+}
+
+const RE2& transform_pattern() {
+  static const RE2 pattern(
+      R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword|transcri(?:be|pt)|complete|finish|continue|transform|convert|tone|make (?:it|this)|in other words|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
+  return pattern;
+}
+
+const RE2& repetition_pattern() {
+  static const RE2 pattern(
+      R"((?i)\b(?:repeat(?:ed|edly|ing)?|over and over|forever|\d{2,} times|(?:a )?(?:hundred|thousand|million) times|as many times|non-?stop|infinite|endless(?:ly)?|spam|copy ?paste|only say|keep (?:saying|writing|typing)|times in a row|loop|pattern|ascii|chorus|mantra|chant|lyrics|song|nursery|tongue twister|random|dummy|placeholder|matrix|grid|board|table|csv|test data|binary|zeros?)\b)");
+  return pattern;
+}
+
+const RE2& feedback_pattern() {
+  static const RE2 pattern(
+      R"((?i)\b(?:what do you think|your (?:opinion|thoughts|feedback|view)|feedback|how (?:is|was|does) (?:this|that|it|my)|rate|review|evaluate|assess|critique|grade|judge|score|is (?:this|that|my|it) (?:a )?(?:good|great|ok|okay|correct|right)|any good|do you like|thoughts\?|comment on|mark this|praise|compliment|encourage|flatter|react)\b)");
+  return pattern;
+}
+
+bool edges_match(std::string_view text, const RE2& pattern) {
+  const auto matches = [&](std::string_view part) {
+    return RE2::PartialMatch(re2::StringPiece(part.data(), part.size()), pattern);
+  };
+  if (text.size() <= 2 * kRequestEdgeBytes) return matches(text);
+  return matches(text.substr(0, kRequestEdgeBytes)) ||
+         matches(text.substr(text.size() - kRequestEdgeBytes));
+}
+
+}  // namespace
+
+std::string_view last_user_text(std::span<const Message> prefix) {
+  for (std::size_t i = prefix.size(); i-- > 0;) {
+    if (prefix[i].role == Role::kUser) return prefix[i].content;
+  }
+  return {};
+}
+
+std::span<const Message> current_turn(std::span<const Message> prefix) {
+  for (std::size_t i = prefix.size(); i-- > 0;) {
+    if (prefix[i].role == Role::kUser) return prefix.subspan(i + 1);
+  }
+  return prefix;
+}
+
+RequestContext request_context(std::span<const Message> prefix) {
+  RequestContext context;
+  bool is_request = true;
+  for (std::size_t i = prefix.size(); i-- > 0;) {
+    const Message& message = prefix[i];
+    if (message.role == Role::kAssistant || message.role == Role::kTool) continue;
+    const std::string_view text = message.content;
+    context.role_play = context.role_play || edges_match(text, role_play_pattern());
+    if (message.role != Role::kUser || !is_request) continue;
+    context.first_person = context.first_person || edges_match(text, first_person_pattern());
+    context.transform = context.transform || edges_match(text, transform_pattern());
+    context.repetition = context.repetition || edges_match(text, repetition_pattern());
+    context.feedback = context.feedback || edges_match(text, feedback_pattern());
+    is_request = text.size() <= kFollowUpBytes;
+  }
+  return context;
+}
+
+bool prefix_contains(std::span<const Message> prefix, std::string_view needle) {
+  const auto same = [](char a, char b) {
+    return std::tolower(static_cast<unsigned char>(a)) ==
+           std::tolower(static_cast<unsigned char>(b));
+  };
+  return std::any_of(prefix.begin(), prefix.end(), [&](const Message& message) {
+    return std::search(message.content.begin(), message.content.end(), needle.begin(),
+                       needle.end(), same) != message.content.end();
+  });
+}
+
+}  // namespace understudy
