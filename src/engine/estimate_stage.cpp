@@ -285,9 +285,11 @@ Result<StageOutcome> estimate_stage(Study& study) {
     behavior["decided_by"] = decided_by_name(behaviors[i].decided_by);
     report["behaviors"].push_back(std::move(behavior));
   }
+  const Digest fingerprint = sha256(write_json(report, JsonStyle::kCanonical));
+  UNDERSTUDY_TRY(const auto before, stored_detail(study.store, "estimate", fingerprint));
+  if (before) return StageOutcome{.up_to_date = true, .detail = std::move(report)};
   UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
-  UNDERSTUDY_CHECK(store_stage(study.store, "estimate",
-                               sha256(write_json(report, JsonStyle::kCanonical)), report));
+  UNDERSTUDY_CHECK(store_stage(study.store, "estimate", fingerprint, report));
   UNDERSTUDY_CHECK(transaction.commit());
   return StageOutcome{.up_to_date = false, .detail = std::move(report)};
 }

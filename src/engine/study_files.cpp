@@ -1,0 +1,57 @@
+#include "engine/study_files.hpp"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+
+namespace understudy {
+
+Result<void> write_whole_file(const std::string& path, std::string_view bytes) {
+  const auto failed = [&] {
+    return unexpected(ErrorCode::kInfrastructure,
+                      fmt::format("cannot write {}: {}", path, std::strerror(errno)));
+  };
+  const std::string part = path + ".part";
+  const int descriptor = ::open(part.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  if (descriptor < 0) return failed();
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t size = ::write(descriptor, bytes.data() + done, bytes.size() - done);
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) {
+      auto error = failed();
+      ::close(descriptor);
+      return error;
+    }
+    done += static_cast<std::size_t>(size);
+  }
+  const bool synced = ::fsync(descriptor) == 0;
+  if (::close(descriptor) != 0 || !synced || std::rename(part.c_str(), path.c_str()) != 0) {
+    return failed();
+  }
+  return {};
+}
+
+Result<void> write_study_toml(const std::string& directory, std::string_view toml, bool replace) {
+  std::error_code error;
+  const bool made = std::filesystem::create_directories(directory, error);
+  if (error) {
+    return unexpected(ErrorCode::kInfrastructure,
+                      fmt::format("cannot make {}: {}", directory, error.message()));
+  }
+  if (made) ::chmod(directory.c_str(), 0700);
+  const std::string path = directory + "/study.toml";
+  if (!replace && std::filesystem::exists(path, error)) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("{} is there already: edit it, or choose another directory", path));
+  }
+  return write_whole_file(path, toml);
+}
+
+}  // namespace understudy

@@ -1,0 +1,17 @@
+#pragma once
+// The plain files of a study directory, each readable by its owner alone and written whole.
+
+#include <string>
+#include <string_view>
+
+#include "base/result.hpp"
+
+namespace understudy {
+
+/// Written beside, synced, then renamed over: a crash leaves the old file or the new one.
+Result<void> write_whole_file(const std::string& path, std::string_view bytes);
+
+/// Makes the directory (0700) if needed. Without `replace`, an existing study.toml is an error.
+Result<void> write_study_toml(const std::string& directory, std::string_view toml, bool replace);
+
+}  // namespace understudy
