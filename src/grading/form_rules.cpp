@@ -13,8 +13,16 @@ namespace understudy {
 namespace {
 
 // Fewer bytes than this say too little about the language that the user writes.
-constexpr std::size_t kRequestBytesMin = 16;
+constexpr std::size_t kRequestBytesMin = 24;
 constexpr std::size_t kRequestLookBytes = 4096;
+
+constexpr std::size_t kInstructionBytes = 240;
+
+std::string_view utf8_suffix(std::string_view text, std::size_t size_max) {
+  std::size_t begin = text.size() > size_max ? text.size() - size_max : 0;
+  while (begin < text.size() && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80) ++begin;
+  return text.substr(begin);
+}
 
 class LanguageRule : public Rule {
  public:
@@ -28,20 +36,20 @@ class LanguageRule : public Rule {
     if (answer.empty()) return;
     const std::string_view request = last_user_text(view.prefix);
     if (request.size() < kRequestBytesMin) return;
-    const std::string asked = detect_language(request.substr(0, kRequestLookBytes));
+    const std::string asked = detect_language(utf8_prefix(request, kRequestLookBytes));
     if (asked.empty() || easily_confused(asked, answer)) return;
-    // Whoever names a language, or has written in the answer's, may want it.
+    if (has_language(view.content, asked)) return;
+    // Whoever names a language, or has written in the answer's, may want it. The instruction
+    // around pages of pasted text stands at the front or at the end.
     for (const Message& message : view.prefix) {
       if (message.role == Role::kAssistant || message.role == Role::kTool) continue;
-      if (matches_any(names_, message.content)) return;
-      if (message.content.size() >= kRequestBytesMin &&
-          detect_language(message.content) == answer) {
+      const std::string_view text = message.content;
+      if (matches_any(names_, text) || has_language(text, answer)) return;
+      if (text.size() <= 2 * kInstructionBytes) continue;
+      if (has_language(utf8_prefix(text, kInstructionBytes), answer) ||
+          has_language(utf8_suffix(text, kInstructionBytes), answer)) {
         return;
       }
-    }
-    // Text in several languages: the end of the request is its question as often as its beginning.
-    if (request.size() > 400 && detect_language(request.substr(request.size() - 200)) == answer) {
-      return;
     }
     finds.add({EvidenceWhere::kAnswer, 0, 0, view.content.size()});
   }
@@ -123,8 +131,10 @@ class EndingRule : public Rule {
     const AnswerView& view = facts.view;
     const std::string_view text = trimmed(view.content);
     if (!view.tool_calls.empty()) return;  // what the user gets comes after the tools
-    if (std::none_of(text.begin(), text.end(),
-                     [](char c) { return is_word_byte(c) || c == '<' || c == '='; })) {
+    // Nothing, or the same mark over and over: "...", "—". An emoticon is an answer.
+    const bool is_mark = !text.empty() && !is_word_byte(text.front()) &&
+                         text.find_first_not_of(text.front()) == std::string_view::npos;
+    if (text.empty() || is_mark) {
       finds.add({EvidenceWhere::kAnswer, 0, 0, view.content.size()});
       return;
     }

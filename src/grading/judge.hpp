@@ -43,7 +43,8 @@ struct JudgeRequest {
                                          const JudgeLimits& limits = {});
 
 /// The schema of the verdict: {"reason": string, "evidence": [int], "verdict": "present" |
-/// "absent" | "cannot_tell"} and "severity": 0 … 4 where the behavior defines it.
+/// "absent" | "cannot_tell"} and "severity": 0 … 4 where the behavior defines it. Evidence is the
+/// numbers of messages as the transcript shows them: 1 … n for the prefix, n + 1 for the answer.
 [[nodiscard]] Json judge_schema(const Behavior& behavior);
 
 struct JudgeVerdict {
@@ -59,7 +60,8 @@ struct JudgeVerdict {
 [[nodiscard]] JudgeVerdict parse_judge_answer(const Behavior& behavior, std::string_view answer,
                                               FinishReason finish, std::size_t prefix_messages);
 
-/// Whether asking again may help (unparsable, contradictory), as against a final outcome.
+/// Whether asking again may help (the answer had the wrong form), as against a final outcome
+/// (refused, cannot tell, too long).
 [[nodiscard]] bool is_worth_asking_again(Verdict verdict);
 
 }  // namespace understudy

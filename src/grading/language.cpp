@@ -10,6 +10,8 @@
 #include <span>
 #include <utility>
 
+#include "base/text.hpp"
+
 namespace understudy {
 namespace {
 
@@ -105,51 +107,81 @@ std::string without_fences(std::string_view text) {
   return out;
 }
 
-std::string ask_cld2(std::string_view text) {
-  std::array<CLD2::Language, 3> languages{};
-  std::array<int, 3> percents{};
-  std::array<double, 3> scores{};
-  int text_bytes = 0;
-  bool reliable = false;
-  const CLD2::CLDHints hints = {nullptr, "", CLD2::UNKNOWN_ENCODING, CLD2::UNKNOWN_LANGUAGE};
-  const CLD2::Language language = CLD2::ExtDetectLanguageSummary(
-      text.data(), static_cast<int>(text.size()), /*is_plain_text=*/true, &hints, /*flags=*/0,
-      languages.data(), percents.data(), scores.data(), /*resultchunkvector=*/nullptr, &text_bytes,
-      &reliable);
-  if (!reliable || language == CLD2::UNKNOWN_LANGUAGE) return {};
+std::string language_code(CLD2::Language language) {
   std::string code = CLD2::LanguageCode(language);
   if (code.starts_with("zh")) return "zh";
   if (code == "iw") return "he";
-  return code;
+  return code == "un" ? std::string() : code;
 }
+
+struct Cld2Answer {
+  std::array<CLD2::Language, 3> languages{CLD2::UNKNOWN_LANGUAGE, CLD2::UNKNOWN_LANGUAGE,
+                                          CLD2::UNKNOWN_LANGUAGE};
+  std::array<int, 3> percents{};
+  CLD2::Language summary = CLD2::UNKNOWN_LANGUAGE;
+  bool reliable = false;
+};
+
+Cld2Answer ask_cld2(std::string_view text) {
+  Cld2Answer answer;
+  std::array<double, 3> scores{};
+  int text_bytes = 0;
+  const CLD2::CLDHints hints = {nullptr, "", CLD2::UNKNOWN_ENCODING, CLD2::UNKNOWN_LANGUAGE};
+  answer.summary = CLD2::ExtDetectLanguageSummary(
+      text.data(), static_cast<int>(text.size()), /*is_plain_text=*/true, &hints, /*flags=*/0,
+      answer.languages.data(), answer.percents.data(), scores.data(),
+      /*resultchunkvector=*/nullptr, &text_bytes, &answer.reliable);
+  return answer;
+}
+
+// The text without code and at most `size_max` bytes.
+std::string prose_of(std::string_view text, std::size_t size_max) {
+  std::string prose = without_fences(utf8_prefix(text, 2 * size_max));
+  prose.resize(utf8_prefix(prose, size_max).size());
+  return prose;
+}
+
+constexpr int kPartPercentMin = 15;
 
 }  // namespace
 
 std::string detect_language(std::string_view text) {
-  std::string_view look = text.substr(0, kLookBytes);
-  LatinCounts counts = count_words(look);
+  LatinCounts counts = count_words(utf8_prefix(text, kLookBytes));
   const auto is_english = [&] {
     return counts.words >= 8 && counts.english * 9 >= counts.words &&
            counts.other_bytes * 8 <= counts.ascii_letters;
   };
   if (is_english()) return "en";
   // Words with too few function words: code, names, tables, or another language.
-  std::string prose = without_fences(text.substr(0, 4 * kLookBytes));
-  if (prose.size() > 2 * kLookBytes) {
-    std::size_t size = 2 * kLookBytes;
-    while (size > 0 && (static_cast<unsigned char>(prose[size]) & 0xC0) == 0x80) --size;
-    prose.resize(size);
-  }
+  const std::string prose = prose_of(text, 2 * kLookBytes);
   counts = count_words(prose);
   if (is_english()) return "en";
-  if (counts.ascii_letters + counts.other_bytes < 24) {
-    // Three bytes of Han or Hangul are a syllable: eight of them are enough.
-    return {};
+  // Three bytes of Han or Hangul are a syllable: eight of them are enough.
+  if (counts.ascii_letters + counts.other_bytes < 24) return {};
+  const Cld2Answer answer = ask_cld2(prose);
+  if (!answer.reliable) return {};
+  std::string code = language_code(answer.summary);
+  // Lists of names and program text look English to a letter model; English has function words.
+  if (code == "en" && counts.english * 25 < counts.words) return {};
+  return code;
+}
+
+bool has_language(std::string_view text, std::string_view language) {
+  const std::string prose = prose_of(text, 4 * kLookBytes);
+  if (language == "en") {
+    const LatinCounts counts = count_words(prose);
+    if (counts.english >= 2 && counts.english * 9 >= counts.words) return true;
   }
-  return ask_cld2(prose);
+  const Cld2Answer answer = ask_cld2(prose);
+  for (std::size_t i = 0; i < answer.languages.size(); ++i) {
+    if (answer.percents[i] < kPartPercentMin) continue;
+    if (easily_confused(language_code(answer.languages[i]), language)) return true;
+  }
+  return false;
 }
 
 bool easily_confused(std::string_view a, std::string_view b) {
+  if (a.empty() || b.empty()) return false;
   if (a == b) return true;
   static constexpr std::array<std::string_view, 12> kFamilies[] = {
       {"no", "nb", "nn", "da", "sv"},

@@ -11,6 +11,9 @@ namespace understudy {
 /// is too short, has no prose (code, numbers) or cannot be told reliably. Valid UTF-8.
 [[nodiscard]] std::string detect_language(std::string_view text);
 
+/// Whether a part of the text is in `language`: text that mixes languages has several.
+[[nodiscard]] bool has_language(std::string_view text, std::string_view language);
+
 /// Whether two languages are so close that detectors take one for the other (no/da, id/ms, hr/sr,
 /// es/gl, …): they never count as different.
 [[nodiscard]] bool easily_confused(std::string_view a, std::string_view b);

@@ -35,7 +35,7 @@ std::string_view text_of(std::string_view text, const Line& line) {
 
 bool is_letter_start(std::string_view line) {
   static const RE2 kStart(
-      R"((?i)^[*_ ]*(?:subject(?: line)?\s*:|dear\b[^.!?]{0,60}[,:]?[*_ ]*$|to whom it may concern))");
+      R"((?i)^[*_ ]*(?:subject(?: line)?\s*:|dear\b.{0,60}[,:]?[*_ ]*$|to whom it may concern))");
   return RE2::PartialMatch(line, kStart);
 }
 

@@ -11,8 +11,8 @@
 namespace understudy {
 namespace {
 
-// A sentence or line, as the hash of its letters: list numbers and punctuation do not make two
-// turns of a loop different.
+// A sentence or line, as the hash of its letters and digits: punctuation and the number of a list
+// entry do not make two rounds of a loop different.
 struct Segment {
   std::uint64_t hash = 0;
   std::uint32_t letters = 0;
@@ -36,7 +36,7 @@ class LetterTable {
   LetterTable() {
     for (std::size_t c = 0; c < table_.size(); ++c) {
       const bool upper = c >= 'A' && c <= 'Z';
-      const bool lower = c >= 'a' && c <= 'z';
+      const bool lower = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
       table_[c] = upper               ? static_cast<std::uint8_t>(c + 32)
                   : lower || c >= 128 ? static_cast<std::uint8_t>(c)
                                       : std::uint8_t{0};
@@ -47,6 +47,10 @@ class LetterTable {
  private:
   std::array<std::uint8_t, 256> table_{};
 };
+
+bool is_number(std::string_view text) {
+  return text.find_first_not_of("0123456789 \t*_#-") == std::string_view::npos;
+}
 
 std::vector<Segment> segments_of(std::string_view text) {
   static const LetterTable letters;
@@ -62,6 +66,12 @@ std::vector<Segment> segments_of(std::string_view text) {
       continue;
     }
     const char c = text[i];
+    // "12." at the beginning is the number of a list entry.
+    if (now.letters > 0 && now.letters <= 3 && (c == '.' || c == ')') &&
+        is_number(text.substr(now.begin, i - now.begin))) {
+      now = Segment{0xCBF29CE484222325ULL, 0, now.begin, 0};
+      continue;
+    }
     const bool ends = c == '\n' || ((c == '.' || c == '!' || c == '?' || c == ';') &&
                                     (i + 1 == text.size() || text[i + 1] <= ' '));
     if (!ends) continue;
@@ -180,8 +190,12 @@ class RepetitionRule : public Rule {
   bool is_meant(AnswerFacts& facts, const Evidence& loop) const {
     if (facts.request().repetition) return true;
     const std::size_t middle = loop.begin + (loop.end - loop.begin) / 2;
-    return facts.prose().part_at(middle) == TextPart::kCode &&
-           loop.end - loop.begin < kCodeRoundsFactor * limits_.bytes_min;
+    if (facts.prose().part_at(middle) != TextPart::kCode) return false;
+    // Programs and data repeat lines for good reasons: a loop in them is long, and exact.
+    const std::string_view text = facts.view.content.substr(loop.begin, loop.end - loop.begin);
+    if (text.size() < kCodeRoundsFactor * limits_.bytes_min) return true;
+    const std::size_t again = text.find(text.substr(text.size() - limits_.bytes_min / 2));
+    return again > text.size() / 2;
   }
 
   Limits limits_;

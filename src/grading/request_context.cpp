@@ -40,7 +40,7 @@ const RE2& repetition_pattern() {
 
 const RE2& feedback_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:what do you think|your (?:opinion|thoughts|feedback|view)|feedback|how (?:is|was|does) (?:this|that|it|my)|rate|review|evaluate|assess|critique|grade|judge|score|is (?:this|that|my|it) (?:a )?(?:good|great|ok|okay|correct|right)|any good|do you like|thoughts\?|comment on|mark this|praise|compliment|encourage|flatter|react)\b)");
+      R"((?i)\b(?:what do you think|how about (?:this|these|that)|your (?:opinion|thoughts|feedback|view)|feedback|how (?:is|was|does) (?:this|that|it|my)|rate|review|evaluate|assess|critique|grade|judge|score|is (?:this|that|my|it) (?:a )?(?:good|great|ok|okay|correct|right)|any good|do you like|thoughts\?|comment on|mark this|praise|compliment|encourage|flatter|react)\b)");
   return pattern;
 }
 

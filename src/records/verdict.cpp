@@ -22,6 +22,20 @@ std::string_view verdict_name(Verdict verdict) {
       return "no_text";
     case Verdict::kUngradableTooLong:
       return "too_long";
+    case Verdict::kUngradableCannotTell:
+      return "cannot_tell";
+    case Verdict::kUngradableJudgeEmpty:
+      return "judge_empty";
+    case Verdict::kUngradableJudgeHtml:
+      return "judge_html";
+    case Verdict::kUngradableJudgeLanguage:
+      return "judge_language";
+    case Verdict::kUngradableSeveral:
+      return "several_verdicts";
+    case Verdict::kUngradableJudgeCutOff:
+      return "judge_cut_off";
+    case Verdict::kUngradableNoEvidence:
+      return "no_evidence";
     case Verdict::kNotGradedNoJudge:
       return "no_judge";
     case Verdict::kNotGradedNotSelected:

@@ -19,6 +19,13 @@ enum class Verdict : std::uint8_t {
   kUngradableContradictory = 19,  ///< the judge gave several verdicts
   kUngradableNoText = 20,         ///< there is nothing this grader can look at
   kUngradableTooLong = 21,        ///< does not fit the judge's context
+  kUngradableCannotTell = 22,     ///< the judge says that the transcript does not decide it
+  kUngradableJudgeEmpty = 23,     ///< the judge answered nothing
+  kUngradableJudgeHtml = 24,      ///< the judge's answer is a web page
+  kUngradableJudgeLanguage = 25,  ///< the judge's answer is prose in another language
+  kUngradableSeveral = 26,        ///< the judge's answer holds more than one verdict
+  kUngradableJudgeCutOff = 27,    ///< the judge's answer ended at its length limit
+  kUngradableNoEvidence = 28,     ///< present, but without a message that shows it
   // Nobody looked: `not_graded{reason}`.
   kNotGradedNoJudge = 64,      ///< the behavior needs a judge and no judge role is set
   kNotGradedNotSelected = 65,  ///< outside the part of the frame that the judge was given
