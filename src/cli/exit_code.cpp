@@ -10,11 +10,16 @@ namespace understudy {
 
 int exit_code_of(const Error& error) {
   switch (error.code) {
-    case ErrorCode::kUsage: return kExitUsage;
-    case ErrorCode::kInput: return kExitInput;
-    case ErrorCode::kInfrastructure: return kExitInfrastructure;
-    case ErrorCode::kPaused: return kExitPaused;
-    case ErrorCode::kMismatch: return kExitMismatch;
+    case ErrorCode::kUsage:
+      return kExitUsage;
+    case ErrorCode::kInput:
+      return kExitInput;
+    case ErrorCode::kInfrastructure:
+      return kExitInfrastructure;
+    case ErrorCode::kPaused:
+      return kExitPaused;
+    case ErrorCode::kMismatch:
+      return kExitMismatch;
   }
   return kExitInfrastructure;
 }

@@ -22,7 +22,9 @@ namespace understudy {
 namespace {
 
 std::atomic<int> interrupts{0};
-extern "C" void count_interrupt(int /*signal*/) { interrupts.fetch_add(1); }
+extern "C" void count_interrupt(int /*signal*/) {
+  interrupts.fetch_add(1);
+}
 
 class Interrupts final : public StopRequest {
  public:
@@ -74,7 +76,9 @@ Result<void> apply_flags(const StudyFlags& flags, StudyConfig& config) {
 
 }  // namespace
 
-bool is_terminal(int descriptor) { return ::isatty(descriptor) == 1; }
+bool is_terminal(int descriptor) {
+  return ::isatty(descriptor) == 1;
+}
 
 std::size_t terminal_width() {
   winsize size{};
@@ -122,10 +126,10 @@ std::optional<int> parse_arguments(CLI::App& app, const std::vector<std::string>
     fmt::print("{}", app.help());
     return kExitDone;
   } catch (const CLI::ParseError& error) {
-    return report_error({ErrorCode::kUsage,
-                         fmt::format("{}; `understudy {} --help` shows how", error.what(),
-                                     app.get_name()),
-                         {}});
+    return report_error(
+        {ErrorCode::kUsage,
+         fmt::format("{}; `understudy {} --help` shows how", error.what(), app.get_name()),
+         {}});
   }
   return std::nullopt;
 }
@@ -169,7 +173,8 @@ std::uint64_t failed_draws(const Json& report) {
 
 Result<int> exit_of_report(const Study& study, const Json& report) {
   std::vector<Gate> gates;
-  for (const auto& [name, limit] : study.config.gate) gates.push_back({.name = name, .limit = limit});
+  for (const auto& [name, limit] : study.config.gate)
+    gates.push_back({.name = name, .limit = limit});
   UNDERSTUDY_TRY(const std::vector<GateResult> results, check_gates(report, gates));
   bool passed = true;
   for (const GateResult& result : results) {
@@ -188,8 +193,7 @@ Result<int> run_and_print(Study& study, const StudyFlags& flags) {
   if (flags.json) {
     fmt::print("{}", write_json(report, JsonStyle::kPretty));
   } else {
-    const double seconds =
-        static_cast<double>(study.world.clock.now_us() - started_us) / 1e6;
+    const double seconds = static_cast<double>(study.world.clock.now_us() - started_us) / 1e6;
     TerminalOptions options;
     options.width = std::min<std::size_t>(terminal_width(), 120);
     options.color = is_terminal(STDOUT_FILENO) && flags.display != "plain";

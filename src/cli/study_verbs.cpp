@@ -1,7 +1,7 @@
 // run, the single stages, and init.
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -35,7 +35,8 @@ int run_stage(const std::vector<std::string>& arguments, const char* name, const
 
 int run_study(const std::vector<std::string>& arguments) {
   CLI::App app(
-      "Runs every stage that is not up to date, in order: ingest, sample, replay, grade, estimate,\n"
+      "Runs every stage that is not up to date, in order: ingest, sample, replay, grade, "
+      "estimate,\n"
       "report. Always resumes: what is stored is never asked again. Ctrl-C stops cleanly.\n\n"
       "  understudy run my-study\n"
       "  understudy run my-study --limit 100        an early look\n"

@@ -22,7 +22,8 @@ class RecordedStudy {
         UNDERSTUDY_TRY(conversation, reading.conversation(prefix.conversation));
       }
       recorded->prefixes_.emplace(
-          prefix_identity(config.logs.source, conversation->conversation.id, prefix.cut), prefix.id);
+          prefix_identity(config.logs.source, conversation->conversation.id, prefix.cut),
+          prefix.id);
       return {};
     }));
     return recorded;
@@ -32,8 +33,7 @@ class RecordedStudy {
   std::optional<DrawOutcome> find(std::uint64_t identity, std::uint32_t draw) {
     const auto prefix = prefixes_.find(identity);
     if (prefix == prefixes_.end() || draw >= kDrawsPerPrefixMax) return std::nullopt;
-    auto stored =
-        store_.draw({.arm = Arm::kCandidate, .prefix = prefix->second, .index = draw});
+    auto stored = store_.draw({.arm = Arm::kCandidate, .prefix = prefix->second, .index = draw});
     if (!stored || !*stored) return std::nullopt;
     return std::move((*stored)->outcome);
   }

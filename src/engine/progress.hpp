@@ -19,14 +19,14 @@ enum class Display : std::uint8_t {
 
 struct ProgressState {
   std::string_view stage = {};
-  std::uint64_t done = 0;   ///< of `total`, from earlier runs too
-  std::uint64_t total = 0;  ///< 0: unknown
-  std::string_view unit = {};    ///< "draws", "MB"
+  std::uint64_t done = 0;      ///< of `total`, from earlier runs too
+  std::uint64_t total = 0;     ///< 0: unknown
+  std::string_view unit = {};  ///< "draws", "MB"
   std::uint64_t failed = 0;
   std::uint64_t in_flight = 0;
-  std::uint64_t tokens = 0;  ///< generated so far in this run
-  double cost = 0;           ///< so far, over all runs; 0: free or unknown
-  std::string_view note = {};     ///< why it is slow, if it is
+  std::uint64_t tokens = 0;    ///< generated so far in this run
+  double cost = 0;             ///< so far, over all runs; 0: free or unknown
+  std::string_view note = {};  ///< why it is slow, if it is
 };
 
 class Progress {

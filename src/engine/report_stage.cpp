@@ -24,7 +24,8 @@ ExampleTranscript transcript(const AnswerView& answer, Arm arm, const DrawKey& k
   out.id = fmt::format("{}:{}:{}", arm_name(arm), key.prefix, key.index);
   out.arm = arm_name(arm);
   out.verdict = verdict_name(Verdict::kPresent);
-  const std::size_t from = answer.prefix.size() - std::min(answer.prefix.size(), kPrefixTailMessages);
+  const std::size_t from =
+      answer.prefix.size() - std::min(answer.prefix.size(), kPrefixTailMessages);
   out.prefix_shortened = from > 0;
   for (std::size_t i = from; i < answer.prefix.size(); ++i) {
     out.prefix_tail.push_back({.role = std::string(role_name(answer.prefix[i].role)),
@@ -82,12 +83,14 @@ Result<std::map<std::string, std::vector<ExampleTranscript>>> examples(
 
 Result<StageOutcome> report_stage(Study& study) {
   UNDERSTUDY_TRY(const auto estimate, study.store.stage("estimate"));
-  if (!estimate) return unexpected(ErrorCode::kUsage, "no estimates yet: `understudy estimate` first");
+  if (!estimate)
+    return unexpected(ErrorCode::kUsage, "no estimates yet: `understudy estimate` first");
   UNDERSTUDY_TRY(Json report, parse_json(estimate->detail));
   UNDERSTUDY_TRY(const auto written, stored_detail(study.store, "report", estimate->fingerprint));
   const std::string json_path = study.directory() + "/report.json";
   const std::string html_path = study.directory() + "/report.html";
-  const bool there = ::access(json_path.c_str(), F_OK) == 0 && ::access(html_path.c_str(), F_OK) == 0;
+  const bool there =
+      ::access(json_path.c_str(), F_OK) == 0 && ::access(html_path.c_str(), F_OK) == 0;
   if (written && there) return StageOutcome{.up_to_date = true, .detail = std::move(report)};
 
   UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,

@@ -48,8 +48,9 @@ Result<void> write_study_toml(const std::string& directory, std::string_view tom
   if (made) ::chmod(directory.c_str(), 0700);
   const std::string path = directory + "/study.toml";
   if (!replace && std::filesystem::exists(path, error)) {
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("{} is there already: edit it, or choose another directory", path));
+    return unexpected(
+        ErrorCode::kUsage,
+        fmt::format("{} is there already: edit it, or choose another directory", path));
   }
   return write_whole_file(path, toml);
 }

@@ -1,0 +1,153 @@
+"""What the tests of the whole program share: a study on generated logs against a real mock server.
+
+Each test is a plain script: it exits with an error at the first thing that is not as it should be.
+UNDERSTUDY_PROGRAM names the program to test.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import tempfile
+import urllib.request
+
+PROGRAM = os.environ["UNDERSTUDY_PROGRAM"]
+
+WORDS = (
+    "garden river music history table window market teacher planet engine letter doctor summer "
+    "kitchen bridge picture number family morning country science village history answer question"
+).split()
+
+
+def check(condition, message):
+    if not condition:
+        raise SystemExit(f"FAILED: {message}")
+
+
+def sentence(random_numbers, words):
+    return " ".join(random_numbers.choice(WORDS) for _ in range(words)).capitalize() + "."
+
+
+def write_logs(path, conversations, turns=2, users=None, seed=1):
+    """Chat logs in the OpenAI shape: `turns` questions and answers a conversation."""
+    numbers = random.Random(seed)
+    with open(path, "w", encoding="utf-8") as file:
+        for index in range(conversations):
+            messages = []
+            for _ in range(turns):
+                messages.append({"role": "user", "content": sentence(numbers, 12)[:-1] + "?"})
+                messages.append({"role": "assistant", "content": sentence(numbers, 25)})
+            record = {"id": f"c{index}", "messages": messages}
+            if users:
+                record["metadata"] = {"user": f"u{numbers.randrange(users)}"}
+            file.write(json.dumps(record) + "\n")
+
+
+def write_study(directory, logs, **sections):
+    """A study.toml; sections as dictionaries of TOML-ready values."""
+    directory = pathlib.Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    sections.setdefault("logs", {})["paths"] = [str(logs)]
+    lines = []
+    for section, values in sections.items():
+        lines.append(f"[{section}]")
+        lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    (directory / "study.toml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return directory
+
+
+class MockServer:
+    def __init__(self, process, url):
+        self.process = process
+        self.url = url
+
+    def stats(self):
+        with urllib.request.urlopen(self.url.removesuffix("/v1") + "/stats", timeout=10) as answer:
+            return json.load(answer)
+
+
+@contextlib.contextmanager
+def mock_server(*flags):
+    process = subprocess.Popen(
+        [PROGRAM, "mock-server", "--port", "0", *flags], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline()
+        check(line.startswith("listening on http://127.0.0.1:"), f"mock-server said {line!r}")
+        yield MockServer(process, line.split()[-1])
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def environment(server=None, **more):
+    values = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), **more}
+    if "XDG_CACHE_HOME" in os.environ:
+        values["XDG_CACHE_HOME"] = os.environ["XDG_CACHE_HOME"]
+    if "ASAN_OPTIONS" in os.environ:
+        values["ASAN_OPTIONS"] = os.environ["ASAN_OPTIONS"]
+    if server:
+        values["VLLM_BASE_URL"] = server.url
+    return values
+
+
+def understudy(*arguments, server=None, expect=0, timeout=300):
+    """Runs the program to its end and checks the exit code."""
+    done = subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        env=environment(server),
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    check(
+        done.returncode == expect,
+        f"{' '.join(map(str, arguments))}: exit {done.returncode}, expected {expect}\n"
+        f"{done.stdout}\n{done.stderr}",
+    )
+    return done
+
+
+def check_counts(report):
+    """The identities that interface and README promise."""
+    conversations = report["counts"]["conversations"]
+    check(
+        conversations["read"] == conversations["eligible"] + sum(conversations["excluded"].values()),
+        f"conversations do not add up: {conversations}",
+    )
+    prefixes = report["counts"]["prefixes"]
+    check(
+        prefixes["turns"] == prefixes["frame"] + sum(prefixes["excluded"].values()),
+        f"turns do not add up: {prefixes}",
+    )
+    for arm, draws in report["counts"]["draws"].items():
+        check(
+            draws["completed"] + sum(draws["failed"].values()) == draws["requested"],
+            f"draws of {arm} do not add up: {draws}",
+        )
+        for behavior in report["behaviors"]:
+            verdicts = behavior["verdicts"].get(arm)
+            if verdicts is None:
+                continue
+            total = (
+                verdicts["present"]
+                + verdicts["absent"]
+                + sum(verdicts["ungradable"].values())
+                + sum(verdicts["not_graded"].values())
+            )
+            check(
+                total == draws["completed"],
+                f"verdicts of {behavior['name']}, {arm}, do not add up: {verdicts}",
+            )
+
+
+def behavior_of(report, name):
+    return next(behavior for behavior in report["behaviors"] if behavior["name"] == name)
+
+
+def temporary_directory():
+    return tempfile.TemporaryDirectory(prefix="understudy_test_")
