@@ -17,6 +17,10 @@ namespace {
 constexpr char kStandInBegin = '\x1e';
 constexpr char kStandInEnd = '\x1f';
 
+constexpr std::size_t kWordsAtOnce = 256;
+constexpr std::size_t kWordBytes = 128;  ///< that a word takes besides its letters, about
+constexpr std::size_t kWordsBytesMax = 64U << 20U;
+
 std::string stand_in(std::size_t index) {
   return kStandInBegin + std::to_string(index) + kStandInEnd;
 }
@@ -44,10 +48,17 @@ LlamaVocabulary::LlamaVocabulary(const llama_model* model, std::string chat_temp
       template_(std::move(chat_template)),
       identity_(std::move(identity)) {
   const std::int32_t count = llama_vocab_n_tokens(vocab_);
+  // Byte-pair vocabularies split text into words first, and in all of them a word may begin with a
+  // space but hold none; only tokens that were added by hand may.
+  has_words_ = llama_vocab_type(vocab_) == LLAMA_VOCAB_TYPE_BPE;
   for (LlamaToken token = 0; token < count; ++token) {
-    if (!llama_vocab_is_control(vocab_, token)) continue;
     const std::string text = llama_vocab_get_text(vocab_, token);
-    if (!text.empty()) markers_.emplace_back(text, token);
+    const llama_token_attr attributes = llama_vocab_get_attr(vocab_, token);
+    if ((attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0 && text.find(' ') != std::string::npos) {
+      has_words_ = false;
+    }
+    if (llama_vocab_is_control(vocab_, token) && !text.empty()) markers_.emplace_back(text, token);
+    piece_sizes_.push_back(piece(token).size());
   }
   std::sort(markers_.begin(), markers_.end(), [](const auto& a, const auto& b) {
     return std::pair(b.first.size(), a.first) < std::pair(a.first.size(), b.first);
@@ -77,11 +88,36 @@ Result<void> LlamaVocabulary::learn_template() {
     const auto applied = apply_template({padded}, {role}, false);
     trims_[static_cast<std::size_t>(role)] = applied && applied->find(padded) == std::string::npos;
   }
+  for (std::size_t role = 0; role < kRoleCount; ++role) {
+    auto frame = frame_of(static_cast<Role>(role));
+    if (frame) frames_[role] = std::move(*frame);
+  }
   Message message;
   message.content = "a";
   UNDERSTUDY_TRY(const auto with_header, parts({message}, true));
   overhead_ = tokens_of(with_header).size() - message_tokens(message);
   return {};
+}
+
+Result<LlamaVocabulary::MessageFrame> LlamaVocabulary::frame_of(Role role) const {
+  Message message;
+  message.role = role;
+  message.content = std::string(1, kStandInBegin);
+  UNDERSTUDY_TRY(const auto all, parts({message}, false));
+  MessageFrame frame;
+  for (const Part& part : all) {
+    const auto* text = std::get_if<std::string>(&part);
+    const std::size_t at = text == nullptr ? std::string::npos : text->find(kStandInBegin);
+    if (at == std::string::npos) {
+      frame.other_tokens += tokens_of({part}).size();
+    } else {
+      frame.before = text->substr(0, at);
+      frame.after = text->substr(at + 1);
+    }
+  }
+  // Only a prompt begins with the token for the beginning, not each of its messages.
+  if (llama_vocab_get_add_bos(vocab_)) --frame.other_tokens;
+  return frame;
 }
 
 Result<std::string> LlamaVocabulary::apply_template(const std::vector<std::string>& contents,
@@ -187,20 +223,81 @@ Result<std::vector<LlamaToken>> LlamaVocabulary::prompt(
   return tokens_of(all);
 }
 
-std::vector<LlamaToken> LlamaVocabulary::tokens(std::string_view text) const {
-  std::vector<LlamaToken> found(text.size() / 3 + 16);
-  for (;;) {
-    const std::int32_t count =
-        llama_tokenize(vocab_, text.data(), static_cast<std::int32_t>(text.size()), found.data(),
-                       static_cast<std::int32_t>(found.size()), /*add_special=*/false,
-                       /*parse_special=*/false);
-    if (count >= 0) {
-      found.resize(static_cast<std::size_t>(count));
-      return found;
-    }
-    UNDERSTUDY_ASSERT(-count > static_cast<std::int32_t>(found.size()));
-    found.resize(static_cast<std::size_t>(-count));
+std::vector<LlamaToken> LlamaVocabulary::tokenize(std::string_view word) const {
+  std::vector<LlamaToken> found(word.size() + 8);
+  const std::int32_t count =
+      llama_tokenize(vocab_, word.data(), static_cast<std::int32_t>(word.size()), found.data(),
+                     static_cast<std::int32_t>(found.size()), /*add_special=*/false,
+                     /*parse_special=*/false);
+  UNDERSTUDY_ASSERT(count >= 0);  // a token is at least a byte, but for a space before it all
+  found.resize(static_cast<std::size_t>(count));
+  return found;
+}
+
+void LlamaVocabulary::learn(const std::vector<std::string_view>& words) const {
+  if (words_bytes_ > kWordsBytesMax) {
+    words_.clear();
+    words_bytes_ = 0;
   }
+  std::string unknown;
+  std::vector<std::pair<std::string_view, std::vector<LlamaToken>*>> places;
+  for (const std::string_view word : words) {
+    if (words_.contains(word)) continue;
+    places.emplace_back(word, &words_[std::string(word)]);
+    unknown += word;
+    words_bytes_ += kWordBytes + word.size();
+  }
+  // They are words in one text too, so one call does for all, and the sizes of the tokens tell
+  // whose they are.
+  const std::vector<LlamaToken> found = tokenize(unknown);
+  std::size_t next = 0;
+  for (auto& [word, tokens] : places) {
+    std::size_t bytes = 0;
+    while (bytes < word.size() && next < found.size()) {
+      bytes += piece_sizes_[static_cast<std::size_t>(found[next])];
+      tokens->push_back(found[next++]);
+    }
+    if (bytes == word.size()) continue;
+    for (auto& [each, place] : places) *place = tokenize(each);
+    return;
+  }
+}
+
+template <class F>
+void LlamaVocabulary::for_each_word(std::string_view text, F f) const {
+  if (text.empty()) return;
+  if (!has_words_) {
+    f(text, tokenize(text));
+    return;
+  }
+  const auto is_space = [](char c) { return c == ' ' || (c >= '\t' && c <= '\r'); };
+  const std::lock_guard lock(words_mutex_);
+  std::vector<std::string_view> words;
+  for (std::size_t begin = 0; begin < text.size();) {
+    words.clear();
+    while (begin < text.size() && words.size() < kWordsAtOnce) {
+      std::size_t end = begin + 1;
+      while (end < text.size() && !(text[end] == ' ' && end + 1 < text.size() &&
+                                    !is_space(text[end - 1]) && !is_space(text[end + 1]))) {
+        ++end;
+      }
+      words.push_back(text.substr(begin, end - begin));
+      begin = end;
+    }
+    learn(words);
+    for (const std::string_view word : words) {
+      if (!f(word, words_.find(word)->second)) return;
+    }
+  }
+}
+
+std::vector<LlamaToken> LlamaVocabulary::tokens(std::string_view text) const {
+  std::vector<LlamaToken> all;
+  for_each_word(text, [&](std::string_view, const std::vector<LlamaToken>& word) {
+    all.insert(all.end(), word.begin(), word.end());
+    return true;
+  });
+  return all;
 }
 
 std::string LlamaVocabulary::piece(LlamaToken token) const {
@@ -218,38 +315,43 @@ std::string LlamaVocabulary::piece(LlamaToken token) const {
 }
 
 std::size_t LlamaVocabulary::message_tokens(const Message& message) const {
-  const auto alone = parts({message}, false);
-  // A template without words for this role: the prompt will fail, whatever is counted here.
-  if (!alone) return tokens(message.content).size();
-  const std::size_t count = tokens_of(*alone).size();
-  return llama_vocab_get_add_bos(vocab_) ? count - 1 : count;
+  const auto role = static_cast<std::size_t>(message.role);
+  const std::string_view content =
+      trims_[role] ? trimmed(message.content) : std::string_view(message.content);
+  std::size_t count = 0;
+  const auto add = [&](std::string_view, const std::vector<LlamaToken>& word) {
+    count += word.size();
+    return true;
+  };
+  if (!frames_[role]) {
+    // A role that the template has no words for: the prompt will fail, whatever is counted here.
+    for_each_word(content, add);
+    return count;
+  }
+  const MessageFrame& frame = *frames_[role];
+  for_each_word(frame.before + std::string(content) + frame.after, add);
+  return frame.other_tokens + count;
 }
 
 std::string_view LlamaVocabulary::first_tokens(std::string_view text,
                                                std::size_t tokens_max) const {
-  // No token is shorter than a byte, so a short text needs no look; and of a long one only its
-  // beginning, which is cut where a word ends: there the vocabulary's words begin anew.
-  if (text.size() <= tokens_max) return text;
-  for (std::size_t size = 8 * tokens_max + 64;; size *= 4) {
-    std::string_view beginning = utf8_prefix(text, size);
-    if (beginning.size() < text.size()) {
-      const std::size_t space = beginning.find_last_of(' ');
-      if (space != std::string_view::npos) beginning = beginning.substr(0, space);
+  if (text.size() <= tokens_max) return text;  // no token is shorter than a byte
+  std::size_t left = tokens_max;
+  std::size_t bytes = 0;
+  for_each_word(text, [&](std::string_view word, const std::vector<LlamaToken>& tokens) {
+    if (tokens.size() <= left) {
+      left -= tokens.size();
+      bytes += word.size();
+      return true;
     }
-    const std::vector<LlamaToken> found = tokens(beginning);
-    if (found.size() <= tokens_max) {
-      if (beginning.size() == text.size()) return text;
-      if (size < text.size()) continue;
-    }
-    std::size_t bytes = 0;
-    for (std::size_t i = 0; i < std::min(tokens_max, found.size()); ++i) {
-      bytes += piece(found[i]).size();
-    }
+    std::size_t within = 0;
+    for (std::size_t i = 0; i < left; ++i) within += piece(tokens[i]).size();
     // Some vocabularies put a space before the first word.
-    const bool added_space =
-        !found.empty() && bytes > 0 && text.front() != ' ' && piece(found.front()).starts_with(' ');
-    return utf8_prefix(text, bytes - (added_space ? 1 : 0));
-  }
+    const bool added = within > 0 && word.front() != ' ' && piece(tokens[0]).starts_with(' ');
+    bytes += within - (added ? 1 : 0);
+    return false;
+  });
+  return utf8_prefix(text, bytes);
 }
 
 }  // namespace understudy

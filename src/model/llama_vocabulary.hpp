@@ -5,9 +5,14 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -21,6 +26,7 @@ struct llama_vocab;
 namespace understudy {
 
 using LlamaToken = std::int32_t;
+inline constexpr std::size_t kRoleCount = 5;
 
 class LlamaVocabulary final : public Tokenizer {
  public:
@@ -58,12 +64,45 @@ class LlamaVocabulary final : public Tokenizer {
   void append_marked(std::string_view text, std::vector<Part>& parts) const;
   [[nodiscard]] std::vector<LlamaToken> tokens_of(const std::vector<Part>& parts) const;
 
+  /// What the template makes of one message: its text with `before` and `after` is one text between
+  /// markers.
+  struct MessageFrame {
+    std::size_t other_tokens = 0;
+    std::string before;
+    std::string after;
+  };
+  [[nodiscard]] Result<MessageFrame> frame_of(Role role) const;
+
+  /// Calls f(word, tokens) for pieces of text that the vocabulary treats apart, until it says
+  /// false.
+  template <class F>
+  void for_each_word(std::string_view text, F f) const;
+  /// Puts words into `words_`, under the mutex. All but the first begin with a space.
+  void learn(const std::vector<std::string_view>& words) const;
+  [[nodiscard]] std::vector<LlamaToken> tokenize(std::string_view word) const;
+
   const llama_vocab* vocab_;
   std::string template_;
   std::string identity_;
   std::vector<std::pair<std::string, LlamaToken>> markers_;  ///< longest first
-  std::array<bool, 5> trims_{};                              ///< by Role: the template trims text
+  bool has_words_ = false;  ///< a single space between other characters always begins a new word
+  std::array<bool, kRoleCount> trims_{};  ///< by Role: the template trims text
+  std::array<std::optional<MessageFrame>, kRoleCount> frames_;  ///< by Role; empty: it has no words
   std::size_t overhead_ = 0;
+
+  struct WordHash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view word) const {
+      return std::hash<std::string_view>{}(word);
+    }
+  };
+  /// llama.cpp splits text by regular expressions that it compiles anew for every call; remembering
+  /// words makes counting the tokens of a whole log many times as fast.
+  mutable std::mutex words_mutex_;
+  mutable std::unordered_map<std::string, std::vector<LlamaToken>, WordHash, std::equal_to<>>
+      words_;
+  mutable std::size_t words_bytes_ = 0;
+  std::vector<std::size_t> piece_sizes_;  ///< bytes, by token
 };
 
 }  // namespace understudy

@@ -119,6 +119,24 @@ TEST_F(LlamaVocabularyTest, FirstTokensAreAPrefixWithThatManyTokens) {
   EXPECT_EQ(vocabulary_->tokens(vocabulary_->first_tokens(no_spaces, 20)).size(), 20U);
 }
 
+TEST_F(LlamaVocabularyTest, WordsApartAreTheTokensOfTheWholeText) {
+  const std::vector<std::string> texts = {
+      "It's 12 o'clock; they'll  pay $3.50 (or 4 €) for\n\n two   eggs .\t x",
+      " leading and trailing ",
+      "for (int i = 0; i < 10; ++i) {\n    sum += i;  // ok\n}\n",
+      "日本語 の テキスト、\u00a0 x \u3000 y 🎉 🎉",
+      "a . . . b - - c 1 2 3 d1 2e",
+      "<|im_start|> user <|im_end|> <repo_name> x"};
+  for (const std::string& text : texts) {
+    std::vector<LlamaToken> whole(text.size() + 8);
+    const int count = llama_tokenize(llama_model_get_vocab(model_.get()), text.data(),
+                                     static_cast<int>(text.size()), whole.data(),
+                                     static_cast<int>(whole.size()), false, false);
+    whole.resize(static_cast<std::size_t>(count));
+    EXPECT_EQ(vocabulary_->tokens(text), whole) << text;
+  }
+}
+
 TEST_F(LlamaVocabularyTest, FirstTokensOfALongTextAreThoseOfTheWhole) {
   std::string text = "It was the best of times, it was the worst of times. ";
   for (int i = 0; i < 10; ++i) text += text.substr(0, 2000);
