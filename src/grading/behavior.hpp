@@ -101,6 +101,9 @@ struct Behavior {
 [[nodiscard]] Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,
                                                              const std::string& folder);
 
+/// One behavior by name or path, whether or not its examples hold: for `behaviors test`.
+[[nodiscard]] Result<Behavior> find_behavior(const std::string& name, const std::string& folder);
+
 /// The canonical content that `hash` is taken of; a frozen forecast holds it.
 [[nodiscard]] Json behavior_json(const Behavior& behavior);
 /// The inverse, for forecasts: the file's own words, without the layout.

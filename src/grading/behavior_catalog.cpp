@@ -56,7 +56,10 @@ Result<Behavior> read_file(const std::string& path) {
     return unexpected(ErrorCode::kUsage, "cannot read this behavior file",
                       ErrorContext{path, std::nullopt, std::nullopt});
   }
-  UNDERSTUDY_TRY(Behavior behavior, parse_behavior(text, path));
+  return parse_behavior(text, path);
+}
+
+Result<void> check_examples(const Behavior& behavior) {
   UNDERSTUDY_TRY(const BehaviorTest test, test_behaviors({&behavior, 1}));
   for (const ExampleOutcome& outcome : test.outcomes) {
     if (outcome.passed()) continue;
@@ -64,9 +67,13 @@ Result<Behavior> read_file(const std::string& path) {
         ErrorCode::kUsage,
         fmt::format("the example \"{}\" expects {}, but the file's own rule says {}",
                     outcome.example, verdict_name(outcome.expected), verdict_name(outcome.found)),
-        ErrorContext{path, outcome.line, std::nullopt});
+        ErrorContext{behavior.file, outcome.line, std::nullopt});
   }
-  return behavior;
+  return {};
+}
+
+bool is_path(const std::string& name) {
+  return name.ends_with(".toml");
 }
 
 }  // namespace
@@ -76,38 +83,41 @@ const std::vector<Behavior>& built_in_behaviors() {
   return behaviors;
 }
 
+Result<Behavior> find_behavior(const std::string& name, const std::string& folder) {
+  if (is_path(name)) {
+    const bool absolute = name.starts_with('/') || folder.empty();
+    return read_file(absolute ? name : folder + "/" + name);
+  }
+  std::vector<std::string> known;
+  for (const Behavior& behavior : built_in_behaviors()) {
+    if (behavior.id == name) return behavior;
+    known.push_back(behavior.id);
+  }
+  return unexpected(ErrorCode::kUsage,
+                    fmt::format("there is no behavior \"{}\"{}; `understudy behaviors list` shows "
+                                "all, and a file's name ends in .toml",
+                                name, did_you_mean(name, known)));
+}
+
 Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,
                                                const std::string& folder) {
-  const std::vector<Behavior>& built_in = built_in_behaviors();
   std::vector<Behavior> selected;
   if (names.empty()) {
+    const std::vector<Behavior>& built_in = built_in_behaviors();
     std::copy_if(built_in.begin(), built_in.end(), std::back_inserter(selected),
                  [](const Behavior& behavior) { return behavior.rule.has_value(); });
     return selected;
   }
-  std::vector<std::string> known;
-  for (const Behavior& behavior : built_in) known.push_back(behavior.id);
   std::set<std::string> ids;
   for (const std::string& name : names) {
-    if (name.ends_with(".toml")) {
-      const bool absolute = name.starts_with('/') || folder.empty();
-      UNDERSTUDY_TRY(Behavior behavior, read_file(absolute ? name : folder + "/" + name));
-      selected.push_back(std::move(behavior));
-    } else {
-      const auto found = std::find(known.begin(), known.end(), name);
-      if (found == known.end()) {
-        return unexpected(ErrorCode::kUsage,
-                          fmt::format("there is no behavior \"{}\"{}; `understudy behaviors list` "
-                                      "shows all, and a file's name ends in .toml",
-                                      name, did_you_mean(name, known)));
-      }
-      selected.push_back(built_in[static_cast<std::size_t>(found - known.begin())]);
-    }
-    if (!ids.insert(selected.back().id).second) {
+    UNDERSTUDY_TRY(Behavior behavior, find_behavior(name, folder));
+    if (is_path(name)) UNDERSTUDY_CHECK(check_examples(behavior));
+    if (!ids.insert(behavior.id).second) {
       return unexpected(ErrorCode::kUsage,
-                        fmt::format("the behavior \"{}\" is named twice", selected.back().id),
-                        ErrorContext{selected.back().file, std::nullopt, std::nullopt});
+                        fmt::format("the behavior \"{}\" is named twice", behavior.id),
+                        ErrorContext{behavior.file, std::nullopt, std::nullopt});
     }
+    selected.push_back(std::move(behavior));
   }
   return selected;
 }
