@@ -47,7 +47,8 @@ Tally read_all(const std::string& path, const LogOptions& options, Eligibility& 
 using Counts = std::map<std::string, std::uint64_t>;
 
 TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
-  const std::string path = UNDERSTUDY_SHAREGPT;
+  const std::string path = 
+      UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "script/setup has not put " << path;
   Eligibility by_content(DuplicateRule::kByContent, {});
   const Tally tally = read_all(path, {}, by_content);

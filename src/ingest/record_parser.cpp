@@ -297,7 +297,11 @@ Refusal read_record(const object& record, const LogOptions& options, LogRecord& 
       return refusal;
     }
   }
-  conversation.id = text_or_number(member(record, {"id", "conversation_hash", "conversation_id"}));
+  const auto id = member(record, {"id", "conversation_hash", "conversation_id"});
+  if (id && !id->is_string() && !id->is_int64() && !id->is_uint64()) {
+    return RejectReason::kWrongType;
+  }
+  conversation.id = text_or_number(id);
   if (!options.cluster_path.empty()) {
     conversation.cluster = text_or_number(at_path(record, options.cluster_path));
   }

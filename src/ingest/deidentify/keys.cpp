@@ -73,6 +73,17 @@ bool looks_random(std::string_view token) {
   return digits >= 2 && letters >= 2 && distinct >= 8;
 }
 
+/// A quoted value is one secret, whatever signs it holds; 0 when it is not quoted.
+std::size_t quoted_size(std::string_view text, std::size_t begin) {
+  constexpr std::size_t kBytesMax = 256;
+  const char quote = byte_before(text, begin);
+  if (quote != '"' && quote != '\'') return 0;
+  const std::string_view rest = text.substr(begin, kBytesMax);
+  const std::size_t closing = rest.find(quote);
+  const bool in_line = closing < rest.find_first_of("\n ");
+  return closing != std::string_view::npos && in_line ? closing : 0;
+}
+
 void take_token(std::string_view text, std::size_t begin, std::size_t end,
                 std::vector<Entity>& found) {
   constexpr std::size_t kPlaceBytes = 40;
@@ -96,6 +107,7 @@ void take_token(std::string_view text, std::size_t begin, std::size_t end,
       ++size;
     }
     while (text[begin + size - 1] == '.') --size;
+    size = std::max(size, quoted_size(text, begin));
   }
   if (size == 0) return;
   found.push_back(
