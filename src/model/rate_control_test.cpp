@@ -116,7 +116,7 @@ struct RateWorld {
 constexpr std::int64_t kSecond = 1'000'000;
 
 TEST(Pacer, FollowsALimitThatHalvesAndDoubles) {
-  for (const double scale : {20.0, 100.0, 400.0}) {
+  for (const double scale : {40.0, 100.0, 400.0}) {
     static double per_s;
     per_s = scale;
     RateWorld world;
