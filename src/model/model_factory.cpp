@@ -8,9 +8,7 @@
 #include <utility>
 
 #include "base/hash.hpp"
-#if __has_include("model/llama_model.hpp")
 #include "model/llama_model.hpp"
-#endif
 
 namespace understudy {
 namespace {
@@ -62,17 +60,10 @@ Result<std::unique_ptr<ChatModel>> make_recorded(const ModelSpec& spec,
 
 Result<std::unique_ptr<ChatModel>> make_embedded(const ModelSpec& spec, const ModelOptions& options,
                                                  const Clock& clock) {
-#if __has_include("model/llama_model.hpp")
   LlamaOptions llama;
   llama.cache_dir = options.cache_dir;
   llama.context_tokens = options.context_tokens;
   return make_llama_model(spec.name, llama, clock);
-#else
-  (void)options;
-  (void)clock;
-  return unexpected(ErrorCode::kUsage,
-                    fmt::format("model \"{}\": built without the embedded engine", spec.text));
-#endif
 }
 
 }  // namespace

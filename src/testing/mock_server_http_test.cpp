@@ -20,7 +20,7 @@ struct Asked {
 
 /// `count` requests of different seeds.
 Asked ask(const std::string& base_url, std::uint64_t count, ModelOptions options = {},
-        const std::string& model_name = "vllm/mock") {
+          const std::string& model_name = "vllm/mock") {
   const SystemClock clock;
   options.base_urls = {base_url};
   auto model = make_model(model_name, options, clock);
