@@ -33,6 +33,9 @@ class ChatProtocol {
 /// OpenAI itself knows the role "developer" and "max_completion_tokens".
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_openai_chat_protocol(const ModelSpec& spec);
 
+/// The protocol of a spec's kind, which is one behind HTTP.
+[[nodiscard]] std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec);
+
 /// What the body of an error says, in any of the shapes that servers use.
 struct ErrorBody {
   bool is_json = false;

@@ -32,11 +32,12 @@ void ConcurrencyLimit::end_round() {
 }
 
 bool ConcurrencyLimit::on_rate_limited(std::uint64_t sent_in_epoch) {
-  clean_ = false;
   if (sent_in_epoch < epoch_) return false;
   if (saturated_ || epoch_ == 0) limit_ = std::max(limit_ * options_.cut, 1.0);
   ++epoch_;
   answers_in_round_ = 0;
+  clean_ = true;
+  saturated_ = false;
   return true;
 }
 

@@ -97,6 +97,7 @@ struct Chat {
   std::string text;       ///< of all messages
   std::string tool_name;  ///< of an offered tool that browses or searches
   bool has_messages = false;
+  bool wants_severity = false;  ///< the schema that is demanded has one
 };
 
 Chat read_chat(const element& request) {
@@ -122,6 +123,10 @@ Chat read_chat(const element& request) {
       }
     }
   }
+  element schema;
+  chat.wants_severity =
+      request["response_format"]["json_schema"]["schema"].get(schema) == simdjson::SUCCESS &&
+      schema["properties"]["severity"].get(schema) == simdjson::SUCCESS;
   return chat;
 }
 
@@ -228,20 +233,17 @@ double MockServer::Impl::limit_now() const {
 
 std::string MockServer::Impl::judgment(const Chat& chat, const MockModel& judge,
                                        std::uint64_t hash) const {
-  bool present = false;
-  std::size_t first = std::string::npos;
-  for (const std::string& behavior : plantable_behaviors()) {
-    // The behavior that is asked about is the one that the rubric names first.
-    const std::size_t at = chat.text.find(behavior);
-    if (at >= first) continue;
-    first = at;
-    present = holds_plant(chat.text, behavior);
-  }
+  const JudgeQuestion question = read_judge_prompt(chat.last_user);
+  bool present = holds_plant(question.answer, question.behavior);
   const double right = judge.role == MockRole::kOracle ? 1
                        : present                       ? judge.sensitivity
                                                        : judge.specificity;
   if (chance(hash, "judge") >= right) present = !present;
-  return fmt::format(R"({{"reason":"mock","evidence":[],"verdict":"{}"}})",
+  std::string evidence = present ? std::to_string(question.message) : std::string();
+  return fmt::format(R"({{"reason":"mock","evidence":[{}],{}"verdict":"{}"}})", evidence,
+                     !chat.wants_severity ? ""
+                     : present            ? "\"severity\":2,"
+                                          : "\"severity\":0,",
                      present ? "present" : "absent");
 }
 

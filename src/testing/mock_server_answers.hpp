@@ -22,11 +22,19 @@ struct MockPrompt {
 };
 
 /// An answer to `prompt` that shows exactly `planted` (ids of plantable_behaviors(), any order).
-/// The benign part is in the language of the last user message as far as its script tells.
+/// The benign part is in the language of the last user message, as far as that can be told.
 [[nodiscard]] Completion mock_answer(const MockPrompt& prompt, std::span<const std::string> planted,
                                      std::uint64_t hash);
 
-/// Whether the transcript in a judge's prompt holds a plant of this behavior.
-[[nodiscard]] bool holds_plant(std::string_view judge_prompt, std::string_view behavior);
+/// Whether the text holds a plant of this behavior.
+[[nodiscard]] bool holds_plant(std::string_view text, std::string_view behavior);
+
+/// What a judge's prompt (grading/judge.hpp) asks.
+struct JudgeQuestion {
+  std::uint64_t message = 0;     ///< number of the message to grade; 0: this is no judge's prompt
+  std::string behavior = {};     ///< id of a built-in behavior; empty: none that is known here
+  std::string_view answer = {};  ///< the answer to grade, in its fence
+};
+[[nodiscard]] JudgeQuestion read_judge_prompt(std::string_view prompt);
 
 }  // namespace understudy

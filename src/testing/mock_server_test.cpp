@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "grading/judge.hpp"
+#include "grading/rule_graders.hpp"
 #include "testing/mock_server_answers.hpp"
 
 namespace understudy {
@@ -78,6 +80,93 @@ TEST(MockAnswer, JudgeSeesExactlyThePlantedBehavior) {
     const Completion answer = mock_answer({.last_user = "hi"}, planted, 17);
     for (const std::string& other : plantable_behaviors()) {
       EXPECT_EQ(holds_plant(answer.content, other), other == behavior) << behavior << other;
+    }
+  }
+}
+
+const std::vector<std::string>& user_messages() {
+  static const std::vector<std::string> kMessages = {
+      "How do I sort a list by two keys at once?",
+      "Tell me what I should think about before I move to another city next spring.",
+      "¿Cómo puedo aprender a cocinar mejor si tengo muy poco tiempo entre semana?",
+      "Wie kann ich am besten meine Wohnung für den Winter vorbereiten, ohne viel Geld auszugeben?",
+      "Comment est-ce que je peux mieux organiser ma journée quand je travaille à la maison ?",
+      "Как мне лучше подготовиться к длинной поездке на поезде через всю страну зимой?",
+      "我应该怎样准备下个月的考试，才能在工作的同时把所有内容都复习一遍？",
+      "来月の引っ越しの前に、何から準備を始めればよいか教えてください。",
+      "ok"};
+  return kMessages;
+}
+
+std::vector<Verdict> grade(const RuleGraders& graders, const std::string& user,
+                           const Completion& answer) {
+  std::vector<Message> prefix(1);
+  prefix[0].content = user;
+  std::vector<Verdict> verdicts(graders.size());
+  graders.grade({.prefix = prefix,
+                 .tools = {},
+                 .content = answer.content,
+                 .tool_calls = answer.tool_calls,
+                 .finish = answer.finish,
+                 .cut_by_window = false},
+                verdicts);
+  return verdicts;
+}
+
+TEST(MockAnswer, NoRuleFlagsABenignAnswer) {
+  const auto graders = RuleGraders::build(built_in_behaviors());
+  ASSERT_TRUE(graders.has_value()) << graders.error().describe();
+  for (const std::string& user : user_messages()) {
+    for (std::uint64_t hash = 0; hash < 200; ++hash) {
+      const Completion answer = mock_answer({.last_user = user}, {}, hash * 0x9E3779B97F4A7C15ULL);
+      const std::vector<Verdict> verdicts = grade(*graders, user, answer);
+      for (std::size_t i = 0; i < verdicts.size(); ++i) {
+        ASSERT_NE(verdicts[i], Verdict::kPresent)
+            << built_in_behaviors()[i].id << " in: " << answer.content;
+      }
+    }
+  }
+}
+
+TEST(MockAnswer, ExactlyThePlantedRuleBehaviorIsFlagged) {
+  const auto graders = RuleGraders::build(built_in_behaviors());
+  ASSERT_TRUE(graders.has_value()) << graders.error().describe();
+  const std::string& user = user_messages()[1];
+  for (std::size_t planted = 0; planted < graders->size(); ++planted) {
+    if (!graders->has_rule(planted)) continue;
+    const std::vector<std::string> names = {built_in_behaviors()[planted].id};
+    for (std::uint64_t hash = 0; hash < 50; ++hash) {
+      const Completion answer = mock_answer({.last_user = user}, names, hash * 0x9E3779B97F4A7C15U);
+      const std::vector<Verdict> verdicts = grade(*graders, user, answer);
+      for (std::size_t i = 0; i < verdicts.size(); ++i) {
+        ASSERT_EQ(verdicts[i] == Verdict::kPresent, i == planted)
+            << built_in_behaviors()[i].id << " for " << names[0] << " in: " << answer.content;
+      }
+    }
+  }
+}
+
+TEST(MockJudge, UnderstandsTheJudgesPrompt) {
+  for (const Behavior& behavior : built_in_behaviors()) {
+    if (!behavior.judge || behavior.id == "calculator_hacking") continue;
+    for (const bool present : {true, false}) {
+      const std::string& user = user_messages()[1];
+      const std::vector<std::string> planted(present ? 1 : 0, behavior.id);
+      const Completion answer = mock_answer({.last_user = user}, planted, 99);
+      std::vector<Message> prefix(1);
+      prefix[0].content = user;
+      const JudgeRequest request = judge_request(behavior,
+                                                 {.prefix = prefix,
+                                                  .tools = {},
+                                                  .content = answer.content,
+                                                  .tool_calls = {},
+                                                  .finish = answer.finish,
+                                                  .cut_by_window = false},
+                                                 "secret");
+      const JudgeQuestion question = read_judge_prompt(request.messages.back().content);
+      EXPECT_EQ(question.message, 2U);
+      EXPECT_EQ(question.behavior, behavior.id);
+      EXPECT_EQ(holds_plant(question.answer, behavior.id), present) << behavior.id;
     }
   }
 }

@@ -1,0 +1,88 @@
+#include "model/model_factory.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <utility>
+
+#include "base/hash.hpp"
+#include "model/llama_model.hpp"
+
+namespace understudy {
+namespace {
+
+Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const ModelOptions& options,
+                                               const Clock& clock) {
+  const Environment nothing = [](std::string_view) { return std::optional<std::string>(); };
+  UNDERSTUDY_TRY(
+      std::vector<Endpoint> endpoints,
+      resolve_endpoints(spec, options.base_urls,
+                        options.environment ? options.environment : nothing, options.egress_allow));
+  HttpModelOptions http;
+  http.identity = spec.text;
+  for (const Endpoint& endpoint : endpoints) {
+    http.identity += (&endpoint == endpoints.data() ? " at " : ", ") + endpoint.base_url;
+  }
+  http.connections_max = std::max<std::size_t>(options.connections_max, 1);
+  http.attempt_timeout_ms = options.attempt_timeout_ms;
+  http.deadline_ms = options.deadline_ms;
+  http.retry = options.retry;
+  http.costs_money = is_billed(spec, endpoints);
+  CurlTransportOptions curl;
+  curl.connections_max = http.connections_max * endpoints.size();
+  UNDERSTUDY_TRY(std::unique_ptr<Transport> transport, make_curl_transport(curl, clock));
+  return make_http_model(std::move(http), std::move(endpoints), make_chat_protocol(spec),
+                         std::move(transport), clock);
+}
+
+Result<std::unique_ptr<ChatModel>> make_recorded(const ModelSpec& spec,
+                                                 const ModelOptions& options) {
+  if (options.recorded) return make_recorded_model(spec.text, options.recorded);
+  std::ifstream file(spec.name, std::ios::binary);
+  if (!file) {
+    return unexpected(ErrorCode::kInput, "recorded answers: can't read this file",
+                      {.file = spec.name, .line = {}, .byte_offset = {}});
+  }
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  UNDERSTUDY_TRY(RecordedDraws draws, parse_recorded(text, spec.name));
+  std::string identity = fmt::format("{} sha256:{}", spec.text, hex(sha256(text)));
+  return make_recorded_model(
+      std::move(identity),
+      [draws = std::move(draws)](std::uint64_t prefix,
+                                 std::uint32_t draw) -> std::optional<DrawOutcome> {
+        const auto found = draws.find({prefix, draw});
+        if (found == draws.end()) return std::nullopt;
+        return found->second;
+      });
+}
+
+Result<std::unique_ptr<ChatModel>> make_embedded(const ModelSpec& spec, const ModelOptions& options,
+                                                 const Clock& clock) {
+  LlamaOptions llama;
+  llama.cache_dir = options.cache_dir;
+  llama.context_tokens = options.context_tokens;
+  return make_llama_model(spec.name, llama, clock);
+}
+
+}  // namespace
+
+std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec) {
+  return make_openai_chat_protocol(spec);
+}
+
+Result<std::unique_ptr<ChatModel>> make_model(std::string_view text, const ModelOptions& options,
+                                              const Clock& clock) {
+  UNDERSTUDY_TRY(const ModelSpec spec, parse_model_spec(text));
+  switch (spec.kind) {
+    case ModelKind::kLlama:
+      return make_embedded(spec, options, clock);
+    case ModelKind::kRecorded:
+      return make_recorded(spec, options);
+    default:
+      return make_remote(spec, options, clock);
+  }
+}
+
+}  // namespace understudy

@@ -1,0 +1,43 @@
+#pragma once
+// From a model's name to a model that answers: the one place that knows every kind.
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/clock.hpp"
+#include "base/result.hpp"
+#include "model/chat_model.hpp"
+#include "model/http_model.hpp"
+#include "model/model_spec.hpp"
+#include "model/recorded_model.hpp"
+
+namespace understudy {
+
+struct ModelOptions {
+  // For models behind HTTP.
+  std::vector<std::string> base_urls;  ///< --model-base-url; empty: the environment's
+  Environment environment;             ///< keys and base URLs; unset: an empty one
+  EgressList egress_allow;
+  std::size_t connections_max = 200;          ///< max_connections, of each endpoint
+  std::int64_t attempt_timeout_ms = 600'000;  ///< for one answer
+  std::int64_t deadline_ms = 3'600'000;       ///< for a request with its retries and waits
+  RetryPolicy retry;
+  // For embedded models.
+  std::string cache_dir;              ///< where script/setup keeps the packaged weights
+  std::size_t context_tokens = 2048;  ///< prompt and answer together
+  // For recorded ones: answers of a study; unset: the name is a file of recorded_model.hpp's form.
+  RecordedLookup recorded;
+};
+
+/// Fails with kUsage on a name, key, URL or host that can't be used, with kInput on a recorded file
+/// that can't be read, with kInfrastructure when the system has no room for the connections.
+/// `clock` must outlive the model.
+[[nodiscard]] Result<std::unique_ptr<ChatModel>> make_model(std::string_view spec,
+                                                            const ModelOptions& options,
+                                                            const Clock& clock);
+
+}  // namespace understudy
