@@ -210,6 +210,10 @@ void score_release(const ReleaseWorld& world, const std::string& name,
   split.history = fit_history(release.history_split);
   const auto shrunk = estimate_behaviors(release.spent_on_candidate, spent);
   const auto pivoted = estimate_behaviors(release.split, split);
+  // The same half budget with the old model's replay thrown away: what pivoting itself brings.
+  std::vector<BehaviorInput> half_inputs = release.split;
+  for (BehaviorInput& input : half_inputs) input.arm(Arm::kDeployedReplay).reset();
+  const auto half = estimate_behaviors(half_inputs, split);
   std::map<std::string, double> sums;
   const auto add = [&](const std::string& estimator, const Outcome& outcome) {
     scores[estimator].add(outcome);
@@ -222,6 +226,7 @@ void score_release(const ReleaseWorld& world, const std::string& name,
         {truth, release.raw[i], shares(shrunk[i].arm(Arm::kCandidate)->screen), 0, 0, false, {}});
     add("ratio_pivot", {truth, release.ratio_pivot[i], std::nullopt, 0, 0, false, {}});
     add("forecast", outcome_of(shrunk[i].forecast, truth, 0, shrunk[i]));
+    add("forecast_half", outcome_of(half[i].forecast, truth, 0, half[i]));
     add("forecast_pivot", outcome_of(pivoted[i].forecast, truth, 0, pivoted[i]));
   }
   for (const auto& [estimator, sum] : sums) {
@@ -286,8 +291,9 @@ std::vector<std::string> world_names() {
 }
 
 std::vector<std::string> estimator_names() {
-  return {"perfect_judge", "naive",    "rogan_gladen",   "persistence",   "ratio_pivot",
-          "corrected",     "forecast", "risk_corrected", "risk_forecast", "forecast_pivot"};
+  return {"perfect_judge", "naive",         "rogan_gladen",  "persistence",
+          "ratio_pivot",   "corrected",     "forecast",      "risk_corrected",
+          "risk_forecast", "forecast_half", "forecast_pivot"};
 }
 
 Result<std::vector<CalibrationRow>> calibrate(
