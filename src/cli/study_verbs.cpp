@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
+#include "cli/estimate_table.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
@@ -77,7 +79,12 @@ int run_grade(const std::vector<std::string>& arguments) {
 }
 
 int run_estimate(const std::vector<std::string>& arguments) {
-  return run_stage(arguments, "estimate", "Turns verdicts into rates with intervals.",
+  const bool from_table = std::any_of(arguments.begin(), arguments.end(), [](const auto& argument) {
+    return argument.starts_with("--table");
+  });
+  if (from_table) return run_estimate_table(arguments);
+  return run_stage(arguments, "estimate", "Turns verdicts into rates with intervals. Without a study: `understudy estimate --table "
+                   "draws.csv` (see `understudy estimate --table --help`).",
                    estimate_stage);
 }
 

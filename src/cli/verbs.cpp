@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "cli/behaviors.hpp"
+#include "cli/calibrate.hpp"
 #include "cli/mock_server.hpp"
 
 namespace understudy {
@@ -19,6 +21,8 @@ constexpr std::array kVerbs = {
     Verb{"grade", "stage 4: grade every answer", run_grade},
     Verb{"estimate", "stage 5: verdicts to rates with intervals", run_estimate},
     Verb{"report", "stage 6: report.json and report.html from what is stored", run_report},
+    Verb{"behaviors", "the graders: list, show one, test a file's examples", run_behaviors},
+    Verb{"calibrate", "worlds with known truth: coverage and error of our estimates", run_calibrate},
     Verb{"mock-server", "an OpenAI-compatible server to rehearse against", run_mock_server},
 };
 

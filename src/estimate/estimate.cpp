@@ -227,18 +227,6 @@ double unit(double per_100k) {
   return per_100k / kPer100k;
 }
 
-// The unshrunk interval with what replay bias adds, as far as past releases taught it.
-Interval biased(const Interval& interval, double point, double variance, double level) {
-  if (variance <= 0 || point <= 0) return interval;
-  const double z = normal_quantile(1 - (1 - level) / 2);
-  const auto stretch = [&](double bound) {
-    const double log_distance = std::log(std::max(bound, 1e-12) / point);
-    return std::hypot(log_distance, z * std::sqrt(variance));
-  };
-  return {interval.lo > 0 ? point * std::exp(-stretch(interval.lo)) : 0,
-          std::min(point * std::exp(stretch(interval.hi)), 1.0)};
-}
-
 struct Pivot {
   double offset = 0;
   double variance = 0;
@@ -267,11 +255,38 @@ Pivot pivot_of(const Work& work, const std::optional<HistoryFit>& history) {
   return pivot;
 }
 
-void unshrunk_forecast(Work& work, const Interval& interval, std::string method) {
+// The estimate without a prior: what the draws say, moved by the known part of replay bias and
+// widened by the rest.
+struct Unshrunk {
+  double point = 0;
+  Interval interval;
+};
+
+Unshrunk unshrunk(const CorrectedRate& rate, const Pivot& pivot, double level) {
+  const double factor = std::exp(-pivot.offset);
+  Unshrunk out{std::min(rate.point * factor, 1.0),
+               {rate.interval.lo * factor, std::min(rate.interval.hi * factor, 1.0)}};
+  if (pivot.variance <= 0) return out;
+  const double z = normal_quantile(1 - (1 - level) / 2);
+  const double reach = z * std::sqrt(pivot.variance);
+  if (out.point <= 0) {
+    out.interval.hi = std::min(out.interval.hi * std::exp(reach), 1.0);
+    return out;
+  }
+  const auto stretch = [&](double bound) {
+    return std::hypot(std::log(std::max(bound, 1e-12) / out.point), reach);
+  };
+  if (out.interval.lo > 0) out.interval.lo = out.point * std::exp(-stretch(out.interval.lo));
+  out.interval.hi = std::min(out.point * std::exp(stretch(out.interval.hi)), 1.0);
+  return out;
+}
+
+void set_forecast(Work& work, const Unshrunk& value, std::string method) {
   Rate& forecast = work.out.forecast;
   const ArmSummary& x = *work.summary(Arm::kCandidate);
   forecast = work.out.arm(Arm::kCandidate)->corrected;
-  const Interval wide = with_missing(interval, x.missing_share);
+  const Interval wide = with_missing(value.interval, x.missing_share);
+  if (forecast.per_100k) forecast.per_100k = kPer100k * value.point;
   forecast.lo = kPer100k * wide.lo;
   forecast.hi = kPer100k * wide.hi;
   forecast.method = std::move(method);
@@ -282,23 +297,22 @@ bool shrinks(Work& work, const EstimateOptions& options) {
   work.out.forecast.level = options.level;
   if (x == nullptr || x->draws + x->failed == 0) return false;
   const CorrectedRate& rate = work.rate(Arm::kCandidate);
-  const double point = work.rate(Arm::kCandidate).point;
   const Pivot pivot = pivot_of(work, options.history);
-  const Interval honest = biased(rate.interval, point, pivot.variance, options.level);
+  const Unshrunk plain = unshrunk(rate, pivot, options.level);
   if (x->gradable == 0 || !work.old || !options.shrink || work.old->share <= 0) {
-    unshrunk_forecast(work, honest, "unshrunk");
+    set_forecast(work, plain, "unshrunk");
     return false;
   }
   const double spread = std::exp(1.959963984540054 * std::sqrt(work.old->log_variance));
-  work.regressed =
-      honest.lo > 3 * work.old->share * spread || honest.hi < work.old->share / 3 / spread;
+  work.regressed = plain.interval.lo > 3 * work.old->share * spread ||
+                   plain.interval.hi < work.old->share / 3 / spread;
   if (work.regressed) {
     work.raise(Alarm::kRegression);
-    unshrunk_forecast(work, honest, "unshrunk (regression)");
+    set_forecast(work, plain, "unshrunk (regression)");
     return false;
   }
   if (rate.events > kEventsMax && pivot.variance <= 0) {
-    unshrunk_forecast(work, honest, "unshrunk (events enough)");
+    set_forecast(work, plain, "unshrunk (events enough)");
     return false;
   }
   return true;
@@ -314,26 +328,24 @@ ChangeEvidence evidence_of(const Work& work, const EstimateOptions& options) {
 // The point is the posterior's. The interval also spans the unshrunk one: where the prior is wrong
 // it must not hide what the draws alone leave open.
 void shrunk_forecast(Work& work, const ChangePosterior& posterior, const EstimateOptions& options) {
-  const CorrectedRate& rate = work.rate(Arm::kCandidate);
   const Pivot pivot = pivot_of(work, options.history);
+  const Unshrunk plain = unshrunk(work.rate(Arm::kCandidate), pivot, options.level);
   const double old = work.old->share;
-  const double point = std::min(old * std::exp(posterior.median), 1.0);
-  Interval interval = rate.interval;
+  Unshrunk value{std::min(old * std::exp(posterior.median), 1.0), plain.interval};
   if (options.history) {
-    interval = {old * std::exp(posterior.lo), std::min(old * std::exp(posterior.hi), 1.0)};
-    const Interval honest =
-        biased(rate.interval, rate.point * std::exp(-pivot.offset), pivot.variance, options.level);
-    if (rate.point <= 0) interval.hi = std::max(interval.hi, honest.hi);
+    // Past releases make the posterior's own interval trustworthy; draws without an event, and
+    // hence without a lower end, still leave their upper bound open.
+    value.interval = {old * std::exp(posterior.lo), std::min(old * std::exp(posterior.hi), 1.0)};
+    if (plain.point <= 0) value.interval.hi = std::max(value.interval.hi, plain.interval.hi);
   }
-  interval.lo = std::min(interval.lo, point);
-  interval.hi = std::max(interval.hi, point);
-  unshrunk_forecast(work, interval,
-                    !options.history                                 ? "shrunk_to_previous"
-                    : options.history->pivots() && pivot.offset != 0 ? "pivoted_and_shrunk"
-                                                                     : "shrunk_by_history");
-  work.out.forecast.per_100k = kPer100k * point;
-  if (rate.point > 0) {
-    const double raw = std::log(rate.point / old);
+  value.interval.lo = std::min(value.interval.lo, value.point);
+  value.interval.hi = std::max(value.interval.hi, value.point);
+  set_forecast(work, value,
+               !options.history    ? "shrunk_to_previous"
+               : pivot.offset != 0 ? "pivoted_and_shrunk"
+                                   : "shrunk_by_history");
+  if (plain.point > 0) {
+    const double raw = std::log(plain.point / old);
     if (std::abs(raw) > 1e-9) {
       work.out.shrinkage = std::clamp(1 - posterior.median / raw, 0.0, 1.0);
     }

@@ -122,7 +122,10 @@ std::optional<HistoryFit> fit_history(std::span<const HistoryRow> rows) {
         std::max(deployed_squares.value() - deployed_noise.value(), kVarianceFloor);
   }
   if (products.count > 0) {
-    const double limit = 0.98 * std::sqrt(fit.candidate_bias_variance * fit.deployed_bias_variance);
+    // Sixty rows can't tell a correlation of 0.9 from a perfect one; trusting too much costs more.
+    constexpr double kCorrelationMax = 0.9;
+    const double limit =
+        kCorrelationMax * std::sqrt(fit.candidate_bias_variance * fit.deployed_bias_variance);
     fit.covariance = std::clamp(products.value(), 0.0, limit);
   }
   return fit;

@@ -110,35 +110,45 @@ double dot(const Grid& a, const Grid& b) {
   return sum;
 }
 
+struct PriorChoice {
+  Grid prior;
+  double log_weight;
+};
+
+// The default priors, made once.
+const std::vector<PriorChoice>& prior_choices() {
+  static const std::vector<PriorChoice> choices = [] {
+    constexpr std::array<double, 9> kScales = {0.12, 0.18, 0.26, 0.38, 0.55, 0.75, 1.0, 1.35, 1.8};
+    constexpr double kDefaultScale = 0.59;  // 0.85 ln 2
+    std::vector<PriorChoice> list;
+    for (int c = -8; c <= 8; ++c) {
+      for (const double scale : kScales) {
+        const double center = 0.1 * c;
+        const double center_z = center / 0.3;
+        const double scale_z = std::log(scale / kDefaultScale) / 0.5;
+        list.push_back(
+            {student_prior(center, scale), -0.5 * (center_z * center_z + scale_z * scale_z)});
+      }
+    }
+    return list;
+  }();
+  return choices;
+}
+
 // The default prior, averaged over how well each (center, scale) explains all behaviors together.
 Grid fitted_prior(std::span<const Grid> likelihoods) {
-  constexpr std::array<double, 9> kScales = {0.12, 0.18, 0.26, 0.38, 0.55, 0.75, 1.0, 1.35, 1.8};
-  constexpr double kDefaultScale = 0.59;  // 0.85 ln 2
-  struct Candidate {
-    Grid prior;
-    double log_weight;
-  };
-  std::vector<Candidate> candidates;
-  double best = -1e300;
-  for (int c = -8; c <= 8; ++c) {
-    const double center = 0.1 * c;
-    for (const double scale : kScales) {
-      const double center_z = center / 0.3;
-      const double scale_z = std::log(scale / kDefaultScale) / 0.5;
-      Candidate candidate{student_prior(center, scale),
-                          -0.5 * (center_z * center_z + scale_z * scale_z)};
-      ExactSum evidence;  // in any order of the behaviors
-      for (const Grid& grid : likelihoods)
-        evidence.add(std::log(dot(grid, candidate.prior) + 1e-300));
-      candidate.log_weight += evidence.value();
-      best = std::max(best, candidate.log_weight);
-      candidates.push_back(candidate);
-    }
+  const std::vector<PriorChoice>& choices = prior_choices();
+  std::vector<double> log_weights;
+  for (const PriorChoice& choice : choices) {
+    ExactSum evidence;  // in any order of the behaviors
+    for (const Grid& grid : likelihoods) evidence.add(std::log(dot(grid, choice.prior) + 1e-300));
+    log_weights.push_back(choice.log_weight + evidence.value());
   }
+  const double best = *std::max_element(log_weights.begin(), log_weights.end());
   Grid prior{};
-  for (const Candidate& candidate : candidates) {
-    const double weight = std::exp(candidate.log_weight - best);
-    for (std::size_t i = 0; i < kPoints; ++i) prior[i] += weight * candidate.prior[i];
+  for (std::size_t c = 0; c < choices.size(); ++c) {
+    const double weight = std::exp(log_weights[c] - best);
+    for (std::size_t i = 0; i < kPoints; ++i) prior[i] += weight * choices[c].prior[i];
   }
   normalize(prior);
   return prior;

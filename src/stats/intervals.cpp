@@ -16,18 +16,37 @@ double tail(double level) {
   return (1 - level) / 2;
 }
 
-// The point where a monotone function crosses zero, by bisection on the logarithm of the distance
-// from zero: rates of 1e-9 and of 0.5 take the same number of steps. f(lo) and f(hi) differ in
-// sign.
-double crossing(const std::function<double(double)>& f, double lo, double hi) {
-  const bool rising = f(hi) > 0;
-  lo = std::max(lo, 1e-300);
-  for (int step = 0; step < 200 && hi / lo > 1 + 1e-14; ++step) {
-    const double middle = hi / lo > 4 ? std::sqrt(lo) * std::sqrt(hi) : lo + (hi - lo) / 2;
-    if (middle <= lo || middle >= hi) break;
-    ((f(middle) > 0) == rising ? hi : lo) = middle;
+// Where a monotone function crosses zero on (lo, hi), 0 <= lo < hi: doubles a bracket around a
+// guess, then false position on the logarithm (Illinois: the weight of an end that stays is
+// halved), with bisection where that stalls. f(lo) and f(hi) differ in sign.
+double crossing(const std::function<double(double)>& f, double lo, double hi, double guess) {
+  guess = std::clamp(guess, std::max(lo, 1e-300), hi);
+  double left = guess, right = guess;
+  double at_left = f(guess), at_right = at_left;
+  for (double factor = 1.5; at_left != 0 && (at_left > 0) == (at_right > 0); factor *= factor) {
+    const double next_left = std::max(left / factor, std::max(lo, 1e-300));
+    const double next_right = std::min(right * factor, hi);
+    if (next_left == left && next_right == right) return at_left > 0 ? left : right;
+    at_left = f(left = next_left);
+    if ((at_left > 0) == (at_right > 0)) at_right = f(right = next_right);
   }
-  return lo + (hi - lo) / 2;
+  double a = std::log(left), b = std::log(right);
+  for (int step = 0; step < 200 && b - a > 1e-13 && at_left != 0 && at_right != 0; ++step) {
+    double x = (a * at_right - b * at_left) / (at_right - at_left);
+    if (!(x > a && x < b) || step % 8 == 7) x = (a + b) / 2;
+    const double value = f(std::exp(x));
+    if ((value > 0) == (at_right > 0)) {
+      b = x;
+      at_right = value;
+      at_left /= 2;
+    } else {
+      a = x;
+      at_left = value;
+      at_right /= 2;
+    }
+    if (value == 0) return std::exp(x);
+  }
+  return std::exp((a + b) / 2);
 }
 
 // 32-point Gauss–Legendre nodes and weights on (0, 1), by Newton's method on the polynomial.
@@ -151,31 +170,25 @@ Interval melded_quotient(const WeightedCount& rate, double flagged, double posit
   const double alpha = tail(level);
   const BetaPair pair = confidence_distributions(rate);
   Interval interval{0, 1};
+  // P(rate / recall <= t), averaged over the recall.
+  const auto below = [](double a, double b, const BetaNodes& recall, double t) {
+    double sum = 0;
+    for (std::size_t i = 0; i < recall.value.size(); ++i) {
+      sum += recall.weight[i] * beta_cdf(a, b, std::min(t * recall.value[i], 1.0));
+    }
+    return sum;
+  };
+  const double middle = (flagged + 0.5) / (positives + 1);
   if (pair.a_lo > 0) {
     const BetaNodes recall(flagged + 1, positives - flagged);
-    interval.lo = crossing(
-        [&](double t) {
-          double below = 0;
-          for (std::size_t i = 0; i < recall.value.size(); ++i) {
-            below += recall.weight[i] *
-                     beta_cdf(pair.a_lo, pair.b_lo, std::min(t * recall.value[i], 1.0));
-          }
-          return below - alpha;
-        },
-        0, 1e6);
+    interval.lo = crossing([&](double t) { return below(pair.a_lo, pair.b_lo, recall, t) - alpha; },
+                           0, 1e6, beta_quantile(pair.a_lo, pair.b_lo, alpha) / middle);
   }
   if (flagged > 0) {
     const BetaNodes recall(flagged, positives - flagged + 1);
-    interval.hi = crossing(
-        [&](double t) {
-          double below = 0;
-          for (std::size_t i = 0; i < recall.value.size(); ++i) {
-            below += recall.weight[i] *
-                     beta_cdf(pair.a_hi, pair.b_hi, std::min(t * recall.value[i], 1.0));
-          }
-          return below - (1 - alpha);
-        },
-        0, 1e6);
+    interval.hi =
+        crossing([&](double t) { return below(pair.a_hi, pair.b_hi, recall, t) - (1 - alpha); }, 0,
+                 1e6, beta_quantile(pair.a_hi, pair.b_hi, 1 - alpha) / middle);
   }
   return {std::min(interval.lo, 1.0), std::min(interval.hi, 1.0)};
 }
@@ -195,7 +208,7 @@ Interval melded_product(const WeightedCount& share, const WeightedCount& part, d
           }
           return below - p;
         },
-        0, 1);
+        0, 1, beta_quantile(a1, b1, p) * beta_quantile(a2, b2, 0.5));
   };
   Interval interval{0, 1};
   if (first.a_lo > 0 && second.a_lo > 0) {
@@ -249,8 +262,8 @@ Interval beta_mixture_sequence(double hits, double n, double a, double b, double
   };
   const double share = hits / n;
   Interval interval{0, 1};
-  if (hits > 0) interval.lo = crossing(evidence, 0, share);
-  if (hits < n) interval.hi = crossing(evidence, std::max(share, 1e-300), 1 - 1e-16);
+  if (hits > 0) interval.lo = crossing(evidence, 0, share, share / 2);
+  if (hits < n) interval.hi = crossing(evidence, share, 1 - 1e-16, std::max(2 * share, 4 / n));
   return interval;
 }
 
