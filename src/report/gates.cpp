@@ -66,9 +66,11 @@ Result<GateResult> check(const ReportView& view, const Gate& gate) {
   if (measure == kMeasures.end()) {
     std::vector<std::string> names;
     for (const NamedMeasure& known : kMeasures) names.emplace_back(known.name);
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("gate \"{}\": no measure \"{}\"{}", gate.name, measure_name,
-                                  did_you_mean(measure_name, names)));
+    return unexpected(
+        ErrorCode::kUsage,
+        fmt::format("gate \"{}\": there is no measure \"{}\"{}; a gate is BEHAVIOR.MEASURE, such "
+                    "as \"{}.forecast_hi_per_100k\"",
+                    gate.name, measure_name, did_you_mean(measure_name, names), behavior_name));
   }
   GateResult result{gate, measure->measure(*behavior), false};
   result.passed = result.value && *result.value <= gate.limit;

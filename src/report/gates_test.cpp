@@ -53,7 +53,7 @@ TEST(CheckGates, AWrongNameSaysTheNearest) {
   EXPECT_THAT(error_of("refusals.forecast_per_100k").message, HasSubstr("\"refusal\""));
   EXPECT_THAT(error_of("refusal.forecast_high_per_100k").message,
               HasSubstr("\"forecast_hi_per_100k\""));
-  EXPECT_THAT(error_of("refusal").message, HasSubstr("no behavior"));
+  EXPECT_THAT(error_of("refusal").message, HasSubstr("BEHAVIOR.MEASURE"));
   EXPECT_THAT(error_of("").message, HasSubstr("no behavior"));
 }
 

@@ -7,8 +7,9 @@
 namespace understudy {
 namespace {
 
-bool continues_code_point(char c) {
-  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+// Whether a cut at this byte would be inside a code point.
+bool is_inside_code_point(std::string_view text, std::size_t at) {
+  return at > 0 && at < text.size() && (static_cast<unsigned char>(text[at]) & 0xC0) == 0x80;
 }
 
 }  // namespace
@@ -31,8 +32,8 @@ std::string html_marked(std::string_view text, std::vector<TextRange> evidence) 
   for (TextRange& range : evidence) {
     range.end = std::min(range.end, text.size());
     range.begin = std::min(range.begin, range.end);
-    while (range.begin > 0 && continues_code_point(text[range.begin])) --range.begin;
-    while (range.end < text.size() && continues_code_point(text[range.end])) ++range.end;
+    while (is_inside_code_point(text, range.begin)) --range.begin;
+    while (is_inside_code_point(text, range.end)) ++range.end;
   }
   std::sort(evidence.begin(), evidence.end(),
             [](const TextRange& a, const TextRange& b) { return a.begin < b.begin; });

@@ -33,7 +33,7 @@ TEST(IntervalText, ALowBoundDoesNotBecomeZero) {
   EXPECT_EQ(shown(700, 2.34, 3100), "700 (2–3,100)");
   EXPECT_EQ(shown(0.07, 0.0103, 0.51), "0.07 (0.01–0.51)");
   EXPECT_EQ(shown(0, 0, 1980.4), "0 (0–2,000)");
-  EXPECT_EQ(shown(0.4, 0.001, 3.2), "0.4 (<0.01–3)");
+  EXPECT_EQ(shown(0.4, 0.001, 3.2), "0.4 (<0.01–3.2)");
 }
 
 TEST(IntervalText, AnIntervalWithoutWidthStillRounds) {
@@ -77,7 +77,7 @@ TEST(RatioText, SaysWhichSideIsKnown) {
   change.hi = 0.412;
   EXPECT_EQ(ratio_text(change, {}), "at most ×0.41");
   change.ratio = 0.21;
-  EXPECT_EQ(ratio_text(change, {.unicode = false}), "x0.2 (0-0.4)");
+  EXPECT_EQ(ratio_text(change, {.unicode = false}), "x0.21 (0-0.41)");
 }
 
 TEST(PValueText, SmallOnesAreABound) {
