@@ -33,6 +33,13 @@ class ChatProtocol {
 /// OpenAI itself knows the role "developer" and "max_completion_tokens".
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_openai_chat_protocol(const ModelSpec& spec);
 
+/// Anthropic's Messages. It has no seed; a JSON schema is demanded as the input of a tool that must
+/// be called; system messages, wherever they stand, become the one system prompt.
+[[nodiscard]] std::unique_ptr<ChatProtocol> make_anthropic_protocol(const ModelSpec& spec);
+
+/// OpenAI's Responses. It has no seed; nothing is stored at the provider.
+[[nodiscard]] std::unique_ptr<ChatProtocol> make_openai_responses_protocol(const ModelSpec& spec);
+
 /// The protocol of a spec's kind, which is one behind HTTP.
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec);
 

@@ -69,7 +69,14 @@ Result<std::unique_ptr<ChatModel>> make_embedded(const ModelSpec& spec, const Mo
 }  // namespace
 
 std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec) {
-  return make_openai_chat_protocol(spec);
+  switch (spec.kind) {
+    case ModelKind::kAnthropic:
+      return make_anthropic_protocol(spec);
+    case ModelKind::kOpenAiResponses:
+      return make_openai_responses_protocol(spec);
+    default:
+      return make_openai_chat_protocol(spec);
+  }
 }
 
 Result<std::unique_ptr<ChatModel>> make_model(std::string_view text, const ModelOptions& options,

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <deque>
 
 #include "base/json.hpp"
 #include "model/answer_json.hpp"
+#include "model/call_ids.hpp"
 #include "model/chat_protocol.hpp"
 #include "model/tool_schemas.hpp"
 
@@ -43,8 +43,6 @@ ToolCall read_call(const element& call, const element& function) {
           .arguments = text_or_json(function, "arguments")};
 }
 
-/// Writes messages; gives ids to logged calls that have none, because servers demand that each
-/// result names its call.
 class MessageWriter {
  public:
   MessageWriter(std::string& out, bool is_openai) : out_(out), is_openai_(is_openai) {}
@@ -60,7 +58,7 @@ class MessageWriter {
     if (!message.tool_calls.empty()) write_calls(message.tool_calls);
     if (message.role == Role::kTool) {
       out_ += ',';
-      member("tool_call_id", answered_call(message));
+      member("tool_call_id", ids_.of_result(message));
     } else if (is_participant_name(message.name)) {
       out_ += ',';
       member("name", message.name);
@@ -87,10 +85,8 @@ class MessageWriter {
     out_ += R"(,"tool_calls":[)";
     for (std::size_t i = 0; i < calls.size(); ++i) {
       const ToolCall& call = calls[i];
-      const std::string id = call.id.empty() ? fmt::format("call_{:06}", ++calls_named_) : call.id;
-      if (call.id.empty()) open_.push_back(id);
       out_ += i == 0 ? "{" : ",{";
-      member("id", id);
+      member("id", ids_.of_call(call));
       out_ += R"(,"type":"function","function":{)";
       member("name", call.name);
       out_ += ',';
@@ -100,17 +96,9 @@ class MessageWriter {
     out_ += ']';
   }
 
-  std::string answered_call(const Message& message) {
-    if (!message.tool_call_id.empty() || open_.empty()) return message.tool_call_id;
-    std::string id = std::move(open_.front());
-    open_.pop_front();
-    return id;
-  }
-
   std::string& out_;
   bool is_openai_;
-  std::size_t calls_named_ = 0;
-  std::deque<std::string> open_;  ///< ids given here whose results have not come yet
+  CallIds ids_;
 };
 
 class OpenAiChat final : public ChatProtocol {
