@@ -263,8 +263,8 @@ bool holds_plant(std::string_view text, std::string_view behavior) {
 
 JudgeQuestion read_judge_prompt(std::string_view prompt) {
   JudgeQuestion question;
-  static const RE2 kQuestion(R"(Grade message (\d+) for "([^"\n]*)"\.\s * $) ");
-      std::string title;
+  static const RE2 kQuestion(R"re(Grade message (\d+) for "([^"\n]*)"\.\s*$)re");
+  std::string title;
   const re2::StringPiece piece(prompt.data(), prompt.size());
   if (!RE2::PartialMatch(piece, kQuestion, &question.message, &title)) return question;
   for (const Behavior& behavior : built_in_behaviors()) {
