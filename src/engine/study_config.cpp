@@ -6,7 +6,6 @@
 #include <fstream>
 #include <sstream>
 
-#define TOML_EXCEPTIONS 0
 #include <toml++/toml.h>
 
 #include "base/text.hpp"
@@ -290,14 +289,17 @@ std::optional<std::uint32_t> StudyConfig::window_tokens() const {
 }
 
 Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file) {
-  const toml::parse_result parsed = toml::parse(toml);
-  if (!parsed) {
-    return unexpected(
-        ErrorCode::kUsage, std::string(parsed.error().description()),
-        {.file = std::string(file), .line = parsed.error().source().begin.line, .byte_offset = {}});
+  toml::table table;
+  try {
+    table = toml::parse(toml, file);
+  } catch (const toml::parse_error& error) {
+    return unexpected(ErrorCode::kUsage, std::string(error.description()),
+                      {.file = std::string(file),
+                       .line = error.source().begin.line,
+                       .byte_offset = {}});
   }
   Parser parser{.file = file, .error = {}};
-  StudyConfig config = parser.study(parsed.table());
+  StudyConfig config = parser.study(table);
   if (parser.error) return unexpected(*parser.error);
   return config;
 }
