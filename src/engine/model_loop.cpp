@@ -6,23 +6,31 @@
 namespace understudy {
 namespace {
 
-// Outcomes that are not stored yet: back-pressure is that the loop stores before it asks for more.
+// Outcomes that are not stored yet. Each keeps its place among those in flight until it is, so that
+// a crash can never cost more answers than the limit on requests.
 class Group {
  public:
   Group(const ModelLoop& loop, Clock& clock) : loop_(loop), clock_(clock) {}
 
-  Result<void> add(std::vector<ChatOutcome> outcomes, bool nothing_in_flight) {
+  void add(std::vector<ChatOutcome> outcomes) {
     if (outcomes_.empty()) since_us_ = clock_.now_us();
     std::move(outcomes.begin(), outcomes.end(), std::back_inserter(outcomes_));
-    const bool due = outcomes_.size() >= kGroupSizeMax ||
-                     clock_.now_us() - since_us_ >= kGroupDelayUs || nothing_in_flight;
-    return due ? flush() : Result<void>();
+  }
+  [[nodiscard]] std::size_t size() const { return outcomes_.size(); }
+  // Storing costs about the same for one as for a hundred: wait about as long as it takes.
+  [[nodiscard]] bool is_due(std::size_t limit) const {
+    if (outcomes_.empty()) return false;
+    return 2 * outcomes_.size() >= limit || outcomes_.size() >= kGroupSizeMax ||
+           clock_.now_us() - since_us_ >= std::min(cost_us_, kGroupDelayUs);
   }
   Result<void> flush() {
     if (outcomes_.empty()) return {};
     std::vector<ChatOutcome> group;
     group.swap(outcomes_);
-    return loop_.store(std::move(group));
+    const std::int64_t started_us = clock_.now_us();
+    UNDERSTUDY_CHECK(loop_.store(std::move(group)));
+    cost_us_ = clock_.now_us() - started_us;
+    return {};
   }
 
  private:
@@ -30,6 +38,7 @@ class Group {
   Clock& clock_;
   std::vector<ChatOutcome> outcomes_;
   std::int64_t since_us_ = 0;
+  std::int64_t cost_us_ = 0;  // of the last flush
 };
 
 }  // namespace
@@ -44,7 +53,7 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
       stopped_us = clock.now_us();
       more = false;
     }
-    while (more && stop.count() == 0 && model.free_slots() > 0) {
+    while (more && stop.count() == 0 && model.free_slots() > group.size()) {
       UNDERSTUDY_TRY(auto request, loop.next());
       if (request) {
         model.submit(std::move(*request));
@@ -52,12 +61,15 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
         more = false;
       }
     }
-    const bool idle = model.status().in_flight == 0;
-    if (idle && !more) break;
+    ModelStatus status = model.status();
+    if (status.in_flight == 0 && !more) break;
     if (stopped_us && (stop.count() > 1 || clock.now_us() - *stopped_us > kStopGraceUs)) break;
-    std::vector<ChatOutcome> ended = model.poll(20);
-    const ModelStatus status = model.status();
-    UNDERSTUDY_CHECK(group.add(std::move(ended), status.in_flight == 0));
+    // What waits to be stored is stored as soon as nothing else is ready.
+    group.add(model.poll(group.size() > 0 ? 0 : 20));
+    status = model.status();
+    if (group.is_due(status.concurrency_limit) || status.in_flight == 0) {
+      UNDERSTUDY_CHECK(group.flush());
+    }
     if (loop.watch) loop.watch(status);
   }
   UNDERSTUDY_CHECK(group.flush());

@@ -46,11 +46,11 @@ def write_logs(path, conversations, turns=2, users=None, seed=1):
             file.write(json.dumps(record) + "\n")
 
 
-def write_study(directory, logs, **sections):
+def write_study(directory, log_path, **sections):
     """A study.toml; sections as dictionaries of TOML-ready values."""
     directory = pathlib.Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    sections.setdefault("logs", {})["paths"] = [str(logs)]
+    sections.setdefault("logs", {})["paths"] = [str(log_path)]
     lines = []
     for section, values in sections.items():
         lines.append(f"[{section}]")
