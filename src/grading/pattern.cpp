@@ -94,7 +94,8 @@ std::string with_word_boundaries(std::string_view source, std::string_view expan
   const char first = source.front();
   const char last = source.back();
   const bool word_begins = is_word_char(first) || first == '{' || first == '(';
-  const bool word_ends = is_word_char(last) || last == '}' || last == ')';
+  const bool escaped = source.size() >= 2 && source[source.size() - 2] == '\\';
+  const bool word_ends = !escaped && (is_word_char(last) || last == '}' || last == ')');
   return fmt::format("{}(?:{}){}", word_begins ? "\\b" : "", expanded, word_ends ? "\\b" : "");
 }
 
