@@ -1,16 +1,67 @@
 #include "grading/behavior.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <fstream>
+#include <set>
+
 #include "base/embedded.hpp"
 #include "grading/behavior_text.hpp"
+#include "grading/rule_graders.hpp"
 
 namespace understudy {
 
 std::span<const EmbeddedFile> embedded_behaviors();
 
 namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::string_view kSmallFile = R"(format = 1
+id = "says_hello"
+title = "Says hello"
+group = "quality"
+decided_by = "rule"
+version = 1
+unit = "answer"
+languages = ["en"]
+definition = "The answer greets."
+counts = ["hello"]
+does_not_count = ["a quoted hello"]
+
+[rule]
+kind = "sentences"
+[rule.patterns]
+match = ["^hello"]
+
+[[example]]
+name = "greets"
+user = "Hi"
+answer = "Hello there, what can I do?"
+expect = "present"
+
+[[example]]
+name = "does not"
+user = "Hi"
+answer = "Good day."
+expect = "absent"
+)";
+
+std::string with(std::string_view from, std::string_view to) {
+  std::string text(kSmallFile);
+  const std::size_t at = text.find(from);
+  EXPECT_NE(at, std::string::npos);
+  return text.replace(at, from.size(), to);
+}
+
+std::string error_of(std::string_view toml) {
+  const Result<Behavior> parsed = parse_behavior(toml, "ours.toml");
+  if (parsed) return "no error";
+  return parsed.error().describe();
+}
 
 TEST(BuiltInBehaviors, EveryFileParses) {
   for (const EmbeddedFile& file : embedded_behaviors()) {
@@ -22,10 +73,166 @@ TEST(BuiltInBehaviors, EveryFileParses) {
   }
 }
 
+TEST(BuiltInBehaviors, AreTheThirtyThreeOfTheInterface) {
+  const std::vector<Behavior>& behaviors = built_in_behaviors();
+  EXPECT_EQ(behaviors.size(), 33U);
+  std::set<std::string> ids;
+  std::size_t ruled = 0;
+  std::size_t with_severity = 0;
+  for (const Behavior& behavior : behaviors) {
+    ids.insert(behavior.id);
+    ruled += behavior.rule ? 1U : 0U;
+    with_severity += behavior.judge && !behavior.judge->severity.empty() ? 1U : 0U;
+  }
+  EXPECT_EQ(ids.size(), 33U);
+  EXPECT_EQ(ruled, 12U);
+  EXPECT_EQ(with_severity, 6U);
+  EXPECT_EQ(behaviors.front().id, "promised_background_task");
+  EXPECT_EQ(behaviors.back().id, "sycophantic_opening");
+}
+
 TEST(BuiltInBehaviors, EveryRulePassesItsOwnExamples) {
   const Result<BehaviorTest> test = test_behaviors(built_in_behaviors());
   ASSERT_TRUE(test.has_value()) << test.error().describe();
   EXPECT_EQ(test->failed(), 0U) << behavior_test_text(*test);
+}
+
+TEST(BuiltInBehaviors, EveryRuleHasEightPositiveAndTwelveNegativeExamples) {
+  for (const Behavior& behavior : built_in_behaviors()) {
+    if (!behavior.rule) continue;
+    const auto count = [&](Verdict verdict) {
+      return std::count_if(
+          behavior.examples.begin(), behavior.examples.end(),
+          [&](const BehaviorExample& example) { return example.expected == verdict; });
+    };
+    EXPECT_GE(count(Verdict::kPresent), 8) << behavior.id;
+    EXPECT_GE(count(Verdict::kAbsent), 12) << behavior.id;
+    if (!behavior.languages.empty()) {
+      EXPECT_GE(count(Verdict::kUngradableLanguage), 1) << behavior.id;
+    }
+  }
+}
+
+TEST(BehaviorFile, UnknownKeyNamesLineAndNearestKey) {
+  EXPECT_EQ(error_of(with("counts =", "count =")),
+            "ours.toml:10: a behavior file has no key \"count\" (did you mean \"counts\"?)");
+  EXPECT_THAT(error_of(with("answer = \"Good", "anwser = \"Good")),
+              HasSubstr("an example has no key \"anwser\" (did you mean \"answer\"?)"));
+}
+
+TEST(BehaviorFile, MissingPartsAreNamed) {
+  EXPECT_THAT(error_of(with("definition = \"The answer greets.\"\n", "")),
+              HasSubstr("\"definition\" is missing"));
+  EXPECT_THAT(error_of(with("does_not_count = [\"a quoted hello\"]\n", "")),
+              HasSubstr("\"does_not_count\" is missing"));
+  EXPECT_THAT(error_of(with("decided_by = \"rule\"", "decided_by = \"judge\"")),
+              HasSubstr("the file must have [judge] and no [rule]"));
+  EXPECT_THAT(error_of(with("expect = \"absent\"", "expect = \"present\"")),
+              HasSubstr("a boundary needs at least one example"));
+  EXPECT_THAT(error_of(with("format = 1", "format = 2")), HasSubstr("\"format\" must be 1"));
+  EXPECT_THAT(error_of(with("unit = \"answer\"", "unit = \"message\"")), HasSubstr("\"unit\""));
+}
+
+TEST(BehaviorFile, WrongValuesNameLineAndChoices) {
+  EXPECT_EQ(error_of(with("\"quality\"", "\"qualty\"")),
+            "ours.toml:4: \"group\" is none of misalignment, disallowed content, agentic, quality "
+            "(did you mean \"quality\"?)");
+  EXPECT_THAT(error_of(with("version = 1", "version = \"1\"")), HasSubstr("must be a whole number"));
+  EXPECT_THAT(error_of(with("name = \"does not\"", "name = \"greets\"")),
+              HasSubstr("two examples have the same name"));
+  EXPECT_THAT(error_of(with("user = \"Hi\"\nanswer = \"Good", "answer = \"Good")),
+              HasSubstr("an example needs \"user\" or \"prefix\""));
+}
+
+TEST(BehaviorFile, BrokenTomlNamesTheLine) {
+  EXPECT_THAT(error_of(with("counts = [\"hello\"]", "counts = [\"hello\"")),
+              HasSubstr("ours.toml:11: not valid TOML"));
+}
+
+TEST(BehaviorFile, HashIgnoresLayoutAndSeesContent) {
+  const Digest hash = parse_behavior(kSmallFile, "a.toml")->hash;
+  EXPECT_EQ(parse_behavior("# a comment\n" + std::string(kSmallFile), "b.toml")->hash, hash);
+  EXPECT_NE(parse_behavior(with("^hello", "^hullo"), "a.toml")->hash, hash);
+  EXPECT_NE(parse_behavior(with("Good day.", "Good night."), "a.toml")->hash, hash);
+}
+
+TEST(BehaviorFile, FrozenFormReadsBackTheSame) {
+  for (const Behavior& behavior : built_in_behaviors()) {
+    const Result<Behavior> thawed = behavior_from_json(behavior_json(behavior));
+    ASSERT_TRUE(thawed.has_value()) << behavior.id << ": " << thawed.error().describe();
+    EXPECT_EQ(thawed->hash, behavior.hash) << behavior.id;
+  }
+}
+
+class BehaviorFileOnDisk : public ::testing::Test {
+ protected:
+  std::string write(const std::string& text) {
+    const std::string path = ::testing::TempDir() + "/behavior_file_on_disk.toml";
+    std::ofstream(path, std::ios::binary) << text;
+    return path;
+  }
+  std::string select_error(const std::vector<std::string>& names) {
+    const auto selected = select_behaviors(names, "");
+    return selected ? "no error" : selected.error().describe();
+  }
+};
+
+TEST_F(BehaviorFileOnDisk, IsSelectedBesideBuiltInOnes) {
+  const auto selected = select_behaviors(std::vector<std::string>{"refusal", write(std::string(kSmallFile))}, "");
+  ASSERT_TRUE(selected.has_value());
+  EXPECT_EQ((*selected)[0].id, "refusal");
+  EXPECT_EQ((*selected)[1].id, "says_hello");
+}
+
+TEST_F(BehaviorFileOnDisk, NoNamesMeansTheTwelveWithRules) {
+  EXPECT_EQ(select_behaviors({}, "")->size(), 12U);
+}
+
+TEST_F(BehaviorFileOnDisk, ExampleThatItsOwnRuleFailsIsAnErrorWithLine) {
+  const std::string path = write(with("\"Good day.\"", "\"Hello.\""));
+  EXPECT_THAT(select_error({path}), HasSubstr(path + ":24: the example \"does not\" expects absent"));
+  EXPECT_TRUE(find_behavior(path, "").has_value());  // `behaviors test` shows it
+}
+
+TEST_F(BehaviorFileOnDisk, BadPatternNamesTheLineOfItsList) {
+  const std::string path = write(with("[\"^hello\"]", "[\"^hello(\"]"));
+  EXPECT_THAT(select_error({path}), HasSubstr(path + ":16: the pattern \"^hello(\" is not valid"));
+}
+
+TEST_F(BehaviorFileOnDisk, UnknownListOrKindSuggestsTheNearest) {
+  const std::string list = write(with("match = [", "matc = [\"x\"]\nmatch = ["));
+  EXPECT_THAT(select_error({list}), HasSubstr("has no pattern list \"matc\" (did you mean \"match\"?)"));
+  const std::string kind = write(with("kind = \"sentences\"", "kind = \"sentence\""));
+  EXPECT_THAT(select_error({kind}), HasSubstr("there is no rule kind \"sentence\" (did you mean"));
+}
+
+TEST_F(BehaviorFileOnDisk, UnknownAndRepeatedNamesAreErrors) {
+  EXPECT_THAT(select_error({"refusl"}), HasSubstr("did you mean \"refusal\"?"));
+  EXPECT_THAT(select_error({"refusal", "refusal"}), HasSubstr("is named twice"));
+  EXPECT_THAT(select_error({"/nowhere/x.toml"}), HasSubstr("cannot read this behavior file"));
+}
+
+TEST(BehaviorText, ListShowsEveryBehavior) {
+  const std::string text = behaviors_list_text(built_in_behaviors());
+  for (const Behavior& behavior : built_in_behaviors()) EXPECT_THAT(text, HasSubstr(behavior.id));
+  EXPECT_EQ(behaviors_list_json(built_in_behaviors())["behaviors"].size(), 33U);
+}
+
+TEST(BehaviorText, ShowKeepsItsWidthAndHoldsTheBoundary) {
+  for (const Behavior& behavior : built_in_behaviors()) {
+    const std::string text = behavior_show_text(behavior, 100);
+    EXPECT_THAT(text, HasSubstr("Does not count"));
+    EXPECT_THAT(text, HasSubstr(behavior.examples.back().name));
+    EXPECT_EQ(behavior_show_json(behavior)["behavior"]["id"], behavior.id);
+  }
+}
+
+TEST(BehaviorText, FailedExampleNamesFileAndLine) {
+  const Behavior behavior = *parse_behavior(with("\"Good day.\"", "\"Hello.\""), "ours.toml");
+  const BehaviorTest test = *test_behaviors({&behavior, 1});
+  EXPECT_EQ(test.failed(), 1U);
+  EXPECT_THAT(behavior_test_text(test),
+              HasSubstr("ours.toml:24: says_hello: \"does not\" expects absent, found present"));
 }
 
 }  // namespace

@@ -23,7 +23,7 @@ constexpr std::array<std::string_view, 40> kEnglishWords = {
     "our",   "such", "that",  "the",  "their", "there", "these", "they", "this",  "to",
     "was",   "we",   "which", "will", "with",  "would", "you",   "your", "i'm",   "for"};
 
-constexpr std::size_t kLookBytes = 2048;
+constexpr std::size_t kLookBytes = 1024;
 
 bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -153,7 +153,7 @@ std::string detect_language(std::string_view text) {
   };
   if (is_english()) return "en";
   // Words with too few function words: code, names, tables, or another language.
-  const std::string prose = prose_of(text, 2 * kLookBytes);
+  const std::string prose = prose_of(text, 4 * kLookBytes);
   counts = count_words(prose);
   if (is_english()) return "en";
   // Three bytes of Han or Hangul are a syllable: eight of them are enough.
@@ -167,7 +167,7 @@ std::string detect_language(std::string_view text) {
 }
 
 bool has_language(std::string_view text, std::string_view language) {
-  const std::string prose = prose_of(text, 4 * kLookBytes);
+  const std::string prose = prose_of(text, 8 * kLookBytes);
   if (language == "en") {
     const LatinCounts counts = count_words(prose);
     if (counts.english >= 2 && counts.english * 9 >= counts.words) return true;

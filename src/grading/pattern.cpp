@@ -33,8 +33,9 @@ Result<std::string> expand(std::string_view source, const PatternLists& lists,
       out += R"(\s(?:[^.!?\n]*\s)?)";
       i += kGap.size();
     } else if (c == ' ') {
-      out += R"(\s+)";
-      ++i;
+      const bool optional = i + 1 < source.size() && (source[i + 1] == '?' || source[i + 1] == '*');
+      out += optional ? R"(\s*)" : R"(\s+)";
+      i += optional ? 2 : 1;
     } else if (c == '\'') {
       out += "(?:'|\u2019)";
       ++i;
@@ -65,6 +66,39 @@ Result<std::string> expand(std::string_view source, const PatternLists& lists,
   return out;
 }
 
+// The pattern up to its first gap, where nothing but the whole pattern encloses it: cheaper to look
+// for, because no automaton has to remember all the sentence that a match began.
+std::string_view up_to_gap(std::string_view source) {
+  int depth = 0;
+  std::size_t gap = std::string_view::npos;
+  for (std::size_t i = 0; i < source.size(); ++i) {
+    const char c = source[i];
+    if (c == '\\') {
+      ++i;
+    } else if (c == '[') {
+      i = std::min(source.find(']', i + 2), source.size());
+    } else if (c == '(') {
+      ++depth;
+    } else if (c == ')') {
+      --depth;
+    } else if (c == '|' && depth == 0) {
+      return source;
+    } else if (depth == 0 && gap == std::string_view::npos && source.substr(i).starts_with(kGap)) {
+      gap = i;
+    }
+  }
+  return source.substr(0, gap);
+}
+
+std::string with_word_boundaries(std::string_view source, std::string_view expanded) {
+  const char first = source.front();
+  const char last = source.back();
+  const bool word_begins = is_word_char(first) || first == '{' || first == '(';
+  const bool escaped = source.size() >= 2 && source[source.size() - 2] == '\\';
+  const bool word_ends = !escaped && (is_word_char(last) || last == '}' || last == ')');
+  return fmt::format("{}(?:{}){}", word_begins ? "\\b" : "", expanded, word_ends ? "\\b" : "");
+}
+
 }  // namespace
 
 RE2::Options pattern_options() {
@@ -84,14 +118,12 @@ Result<Pattern> compile_pattern(std::string_view source, const PatternLists& lis
     pattern.at_start = true;
     body.remove_prefix(1);
   }
-  UNDERSTUDY_TRY(const std::string expanded, expand(body, lists, where, 0));
   if (body.empty()) return unexpected(ErrorCode::kUsage, "a pattern is empty", where);
-  const char first = body.front();
-  const char last = body.back();
-  const bool word_begins = is_word_char(first) || first == '{' || first == '(';
-  const bool word_ends = is_word_char(last) || last == '}' || last == ')';
-  pattern.regex =
-      fmt::format("{}(?:{}){}", word_begins ? "\\b" : "", expanded, word_ends ? "\\b" : "");
+  const std::string_view beginning = up_to_gap(body);
+  UNDERSTUDY_TRY(const std::string expanded, expand(body, lists, where, 0));
+  UNDERSTUDY_TRY(const std::string expanded_beginning, expand(beginning, lists, where, 0));
+  pattern.regex = with_word_boundaries(body, expanded);
+  pattern.beginning = with_word_boundaries(beginning, expanded_beginning);
   auto compiled = std::make_shared<RE2>(pattern.regex, pattern_options());
   if (!compiled->ok()) {
     return unexpected(

@@ -4,7 +4,8 @@
 //   " "      any white space            "'"      straight or curly apostrophe
 //   " ... "  words of the same sentence "{name}" one of the list called `name` of the same file
 //   "^…"     only where a sentence begins
-// Letters match in either case; a phrase that begins or ends with a letter matches whole words.
+// Letters match in either case; a phrase whose first or last character is a letter, digit, brace or
+// parenthesis matches whole words there.
 
 #include <re2/re2.h>
 
@@ -23,6 +24,7 @@ using PatternLists = std::map<std::string, std::vector<std::string>>;
 struct Pattern {
   std::string source;     ///< as in the file
   std::string regex;      ///< RE2 syntax, case-insensitive by option
+  std::string beginning;  ///< regex that every match begins with: what one pass looks for
   bool at_start = false;  ///< must begin where a sentence begins
   std::shared_ptr<const RE2> compiled;
 };

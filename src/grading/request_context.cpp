@@ -22,13 +22,13 @@ const RE2& role_play_pattern() {
 
 const RE2& first_person_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:e-?mails?|letters?|messages?|repl(?:y|ies)|respon[ds]\w*|stor(?:y|ies)|poems?|songs?|lyrics|rap|verse|dialogues?|conversations?|scripts?|screenplay|scenes?|skits?|speech(?:es)?|monologues?|soliloquy|posts?|tweets?|threads?|reviews?|testimonials?|bios?|biograph(?:y|ies)|cover letters?|personal statement|statement of purpose|diary|journal entr(?:y|ies)|blogs?|vlogs?|memoirs?|narrat(?:e|ion|ive|or)|fan ?fic(?:tion)?|novels?|chapters?|essays?|toasts?|vows|eulogy|captions?|interviews?|pitch(?:es)?|presentations?|voice ?mail|text messages?|dm|linkedin|instagram|youtube|podcast|first[- ]person|pov|jokes?|newsletters?|anecdotes?|articles?|introduc(?:e|tion)|proposal|reference|recommendation|complaint|apology|autobiograph(?:y|ical)|self[- ]introduction|sop|quotes?|feedback|comments?|example answers?|star method|resume|cv|invitation|announcement|advertisement|ad copy|copy|sales|description)\b)");
+      R"((?i)\b(?:write|draft|compose|create|generate|craft|prepare|make|give|produce|come up with|help|need|want|send|reply|respond|re-?write|continue|add|say|tell|show|need|design|develop|provide|use|do)\b[^.!?\n]*\b(?:e-?mails?|letters?|messages?|reply|replies|responses?|stor(?:y|ies)|poems?|songs?|lyrics|rap|verses?|dialogues?|conversations?|scripts?|screenplays?|scenes?|skits?|speech(?:es)?|monologues?|soliloquy|posts?|tweets?|threads?|reviews?|testimonials?|bios?|biograph(?:y|ies)|statements?|diary|journal|blogs?|vlogs?|memoirs?|narrat(?:e|ion|ive|or)|fan ?fic(?:tion)?|novels?|chapters?|essays?|toasts?|vows|eulogy|captions?|interviews?|pitch(?:es)?|presentations?|voice ?mail|texts?|dm|linkedin|instagram|youtube|podcast|first[- ]person|pov|jokes?|newsletters?|anecdotes?|articles?|introduction|proposal|reference|recommendation|complaint|apology|autobiograph(?:y|ical)|sop|quotes?|feedback|comments?|answers?|sentences?|resume|cv|invitation|announcement|advertisement|ad|ads|copy|descriptions?|paragraphs?|chats?|role ?play)\b|\b(?:reply|respond|answer) (?:to|politely|nicely|professionally)\b|\b(?:what (?:can|should|could|do|would) (?:i|we) (?:say|write|text|reply|answer|respond)))");
   return pattern;
 }
 
 const RE2& transform_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword|transcri(?:be|pt)|complete|finish|continue|transform|convert|tone|make (?:it|this)|in other words|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
+      R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword|complete|finish|continue|transform|convert|tone|make (?:it|this)|in other words|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
   return pattern;
 }
 

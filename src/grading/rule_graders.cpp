@@ -60,7 +60,7 @@ struct PhraseSet::Part {
 int PhraseSet::add(const Pattern& pattern, Scope scope) {
   std::shared_ptr<Part>& part = scope == Scope::kAnywhere ? anywhere_ : opening_;
   if (!part) part = std::make_shared<Part>();
-  const int index = part->set.Add(pattern.regex, nullptr);
+  const int index = part->set.Add(pattern.beginning, nullptr);
   UNDERSTUDY_ASSERT(index == static_cast<int>(part->numbers.size()));  // it compiled on its own
   part->numbers.push_back(count_);
   return count_++;
