@@ -346,7 +346,8 @@ Result<RecordSplitter::Piece> RecordSplitter::object_or_array(std::uint64_t star
     if (step == Brackets::Step::kClosed) break;
     if (step != Brackets::Step::kInside) {
       const std::uint64_t damage_at = position_;
-      const bool near = damage_at - start <= kSearchBackBytes && released_to_ <= start;
+      // Within the record limit, so that what is searched again is still held.
+      const bool near = damage_at - start <= std::min(kSearchBackBytes, record_bytes_max_);
       UNDERSTUDY_CHECK(
           find_next_anchor(near && anchor_ != Anchor::kColumn ? start + 1 : damage_at));
       return reject(
@@ -398,9 +399,10 @@ Result<RecordSplitter::Piece> RecordSplitter::scalar(std::uint64_t start) {
 // ---- after damage ----
 
 Result<void> RecordSplitter::learn_anchor(std::uint64_t start) {
+  UNDERSTUDY_CHECK(available(start + kOpeningBytesMax));
+  opening_ = opening_of(view(start, std::min(end(), start + kOpeningBytesMax)));
   UNDERSTUDY_TRY(const std::uint64_t line_end, look_ahead_line(start));
   const std::string_view line = view(start, line_end);
-  opening_ = opening_of(view(start, end()));
   anchor_ = Anchor::kOpening;
   anchor_column_ = start - line_begin_;
   if (!line_is_blank_) return {};
