@@ -183,7 +183,8 @@ void raise_alarms(Work& work) {
     work.raise(Alarm::kAllUngradable);
     return;
   }
-  if (rate.basis == Basis::kScreen || rate.basis == Basis::kVerified) {
+  if (rate.basis == Basis::kScreen || rate.basis == Basis::kVerified ||
+      rate.basis == Basis::kScreenRecall) {
     work.raise(Alarm::kScreenRelative);
   }
   if (rate.no_recall_labels) work.raise(Alarm::kNoRecallLabels);

@@ -31,8 +31,8 @@ struct RateCount {
 /// McNemar's exact test, two-sided mid-p: pairs where only a / only b is present. Fagerland 2013.
 [[nodiscard]] double paired_mid_p(std::uint64_t only_a, std::uint64_t only_b);
 
-/// Power of Fisher's test at significance alpha when the true shares are as given; exact
-/// enumeration, O(n_a · n_b) capped by leaving out outcomes of probability below 1e-12.
+/// Power of Fisher's test at significance alpha when the true shares are as given, by exact
+/// enumeration: O((n_a + n_b)² log) steps.
 [[nodiscard]] double fisher_power(std::uint64_t n_a, double share_a, std::uint64_t n_b,
                                   double share_b, double alpha);
 
