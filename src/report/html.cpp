@@ -154,22 +154,25 @@ std::string page_header(const ReportView& view, const Names& names) {
 
 std::string limits_section(const ReportView& view) {
   std::string out = R"(<section id="limits"><h2>What this can’t see</h2><ul>)";
+  const auto add = [&](std::string text) {
+    if (!text.empty() && text[0] >= 'a' && text[0] <= 'z')
+      text[0] = static_cast<char>(text[0] - 32);
+    out += "<li>" + html_line(text) + "</li>";
+  };
   // The report's own limits say more than the short forms that the terminal has room for.
   std::set<std::string> said;
   for (const Limit& limit : view.limits) {
     said.insert(limit.code);
-    out += "<li>" + html_line(limit.text.empty() ? reason_text(limit.code) : limit.text) + "</li>";
+    add(limit.text.empty() ? reason_text(limit.code) : limit.text);
   }
-  if (!said.contains("unseen_uses")) {
-    out +=
-        "<li>Uses that no log holds: replay looks backward, and a new capability brings new "
-        "ones.</li>";
+  if (!said.contains("no_log")) {
+    add("uses that no log holds: replay looks backward, and a new model brings new ones");
   }
   const ArmView* candidate = view.arm("candidate");
   if (!said.contains("floor") && candidate != nullptr && candidate->draws.completed >= 3) {
-    out += fmt::format("<li>Anything rarer than about 1 in {} answers: {} were drawn.</li>",
-                       with_commas(rarest_visible(candidate->draws.completed)),
-                       with_commas(candidate->draws.completed));
+    add(fmt::format("anything rarer than about 1 in {} answers: {} were drawn",
+                    with_commas(rarest_visible(candidate->draws.completed)),
+                    with_commas(candidate->draws.completed)));
   }
   return out + "</ul></section>\n";
 }

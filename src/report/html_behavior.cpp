@@ -16,7 +16,8 @@ namespace {
 std::string verdicts_table(const BehaviorView& behavior) {
   if (behavior.verdicts.empty()) return "";
   std::string out =
-      R"(<table class="detail"><caption>Verdicts</caption><thead><tr><th scope="col">Answers of</th>)"
+      R"(<table class="detail"><caption>Verdicts</caption><thead><tr>)"
+      R"(<th scope="col">Answers of</th>)"
       R"(<th scope="col">Present</th><th scope="col">Absent</th><th scope="col">Ungradable</th>)"
       R"(<th scope="col">Not graded</th><th scope="col">All</th><th scope="col">Verified</th>)"
       R"(</tr></thead><tbody>)";
@@ -66,18 +67,49 @@ std::string rates_table(const BehaviorView& behavior) {
   arm("candidate", behavior.candidate);
   append_rate_row(rows, "Forecast", "forecast", behavior.forecast);
   if (rows.empty()) return "";
-  return R"(<table class="detail"><caption>Rates</caption><thead><tr><th scope="col">Answers of</th>)"
+  return R"(<table class="detail"><caption>Rates</caption><thead><tr>)"
+         R"(<th scope="col">Answers of</th>)"
          R"(<th scope="col">Rate</th><th scope="col">Per 100,000</th>)"
          R"(<th scope="col">Found</th><th scope="col">Of</th><th scope="col">Method</th></tr>)"
          "</thead><tbody>" +
          rows + "</tbody></table>\n";
 }
 
+// A long message is shown from a little before its first evidence: a report stays one that opens at
+// once, whatever users paste.
+constexpr std::size_t kShownBytesMax = 6000;
+constexpr std::size_t kShownBeforeEvidence = 1500;
+
+std::string omitted_html(std::size_t bytes) {
+  if (bytes == 0) return "";
+  return fmt::format(R"(<p class="omitted">{} left out</p>)", counted(bytes, "byte"));
+}
+
 std::string message_html(const ExampleMessage& message, bool is_answer) {
-  return fmt::format(
-      R"(<div class="message{}"><p class="role">{}</p><div class="text" dir="auto">{}</div></div>)",
-      is_answer ? " answer" : "", html_line(message.role.empty() ? "unknown" : message.role),
-      html_marked(message.text, message.evidence));
+  std::size_t first_evidence = message.text.size();
+  for (const TextRange& range : message.evidence) {
+    first_evidence = std::min(first_evidence, range.begin);
+  }
+  std::size_t begin = 0;
+  if (message.text.size() > kShownBytesMax && first_evidence < message.text.size() &&
+      first_evidence > kShownBytesMax / 2) {
+    begin = first_evidence - kShownBeforeEvidence;
+  }
+  begin = utf8_prefix(message.text, begin).size();
+  const std::string_view shown =
+      utf8_prefix(std::string_view(message.text).substr(begin), kShownBytesMax);
+  std::vector<TextRange> evidence;
+  for (const TextRange& range : message.evidence) {
+    if (range.end > begin) {
+      evidence.push_back({range.begin - std::min(range.begin, begin), range.end - begin});
+    }
+  }
+  return fmt::format(R"(<div class="message{}"><p class="role">{}</p>{})"
+                     R"(<div class="text" dir="auto">{}</div>{}</div>)",
+                     is_answer ? " answer" : "",
+                     html_line(message.role.empty() ? "unknown" : message.role),
+                     omitted_html(begin), html_marked(shown, std::move(evidence)),
+                     omitted_html(message.text.size() - begin - shown.size()));
 }
 
 std::string example_html(const ExampleTranscript& example) {

@@ -123,7 +123,8 @@ std::string counts_section(const ReportView& view) {
       R"(<section id="counts"><h2>What the rates are made of</h2><table class="counts">)"
       R"(<caption>From the records read to the answers graded. Bars are parts of each block’s )"
       R"(largest number.</caption><thead><tr><th scope="col">Step</th>)"
-      R"(<th scope="col" class="count">Count</th><th scope="col" class="bar">Part</th></tr></thead>)";
+      R"(<th scope="col" class="count">Count</th><th scope="col" class="bar">Part</th>)"
+      R"(</tr></thead>)";
   out += stage_rows(conversations_stage(view)) + stage_rows(prefixes_stage(view));
   for (const ArmView& arm : view.arms) out += stage_rows(draws_stage(arm));
   out += "</table>\n<ul>";

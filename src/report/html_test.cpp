@@ -246,6 +246,17 @@ TEST(HtmlReport, AnEmptyReportIsAPage) {
   EXPECT_FALSE(html_report(Json::object(), {}));
 }
 
+TEST(HtmlReport, ALongMessageIsShownAroundItsEvidence) {
+  HtmlOptions options = with_example("x");
+  ExampleMessage& answer = options.examples["refusal"][0].answer;
+  answer.text = std::string(200'000, 'a') + "here" + std::string(200'000, 'b');
+  answer.evidence = {{200'000, 200'004}};
+  const std::string html = page(testdata::report(), options);
+  EXPECT_THAT(html, HasSubstr("<mark>here</mark>"));
+  EXPECT_THAT(html, HasSubstr("198,500 bytes left out"));
+  EXPECT_LT(html.size(), 200'000U);
+}
+
 TEST(HtmlMarked, RangesAreCutMovedAndMerged) {
   EXPECT_EQ(html_marked("abcdef", {{1, 3}, {2, 4}}), "a<mark>bcd</mark>ef");
   EXPECT_EQ(html_marked("abc", {{2, 900}, {0, 0}}), "ab<mark>c</mark>");

@@ -365,12 +365,15 @@ std::optional<Needed> needed_prefixes(const RateView& now, const RateView& next,
 
 std::vector<std::string> shared_alarms(const ReportView& view) {
   std::map<std::string, std::size_t> carriers;
+  std::size_t measured = 0;
   for (const BehaviorView& behavior : view.behaviors) {
+    if (behavior.finding == Finding::kNotMeasured) continue;
+    ++measured;
     for (const std::string& alarm : behavior.alarms) ++carriers[alarm];
   }
   std::vector<std::string> out;
   for (const auto& [alarm, times] : carriers) {
-    if (times >= 3 && times * 2 > view.behaviors.size()) out.push_back(alarm);
+    if (times >= 3 && times * 2 > measured) out.push_back(alarm);
   }
   return out;
 }

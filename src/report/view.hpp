@@ -172,7 +172,7 @@ struct ReportView {
 [[nodiscard]] std::optional<Needed> needed_prefixes(const RateView& now, const RateView& next,
                                                     double prefixes, double prefixes_left);
 
-/// The alarms that more than half of the behaviors (and at least three) carry: shown once.
+/// The alarms that more than half of the measured behaviors (and at least three) carry: shown once.
 [[nodiscard]] std::vector<std::string> shared_alarms(const ReportView& view);
 
 /// The alarm in words, for a reader; a code that this version does not know is shown as it is.

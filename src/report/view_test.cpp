@@ -173,6 +173,14 @@ TEST(SharedAlarms, OnlyWhatMostBehaviorsCarry) {
   EXPECT_THAT(shared_alarms(fixture()), ElementsAre("screen_relative"));
 }
 
+TEST(SharedAlarms, WhatIsNotMeasuredDoesNotDecideForTheRest) {
+  Json report = testdata::report();
+  for (int i = 0; i < 40; ++i) {
+    report["behaviors"].push_back({{"name", "judged"}, {"alarms", {"all_ungradable"}}});
+  }
+  EXPECT_THAT(shared_alarms(*report_view(report)), ElementsAre("screen_relative"));
+}
+
 TEST(LimitsInWords, StartWithWhatReplayCanNeverSee) {
   const std::vector<std::string> limits = limits_in_words(fixture());
   ASSERT_EQ(limits.size(), 6U);

@@ -114,7 +114,7 @@ std::vector<std::string> limits_in_words(const ReportView& view) {
                               with_commas(rarest_visible(candidate->draws.completed))));
   }
   for (const Limit& limit : view.limits) {
-    if (limit.code == "unseen_uses" || limit.code == "floor") continue;
+    if (limit.code == "no_log" || limit.code == "floor") continue;
     out.push_back(limit.text.empty() ? reason_text(limit.code) : limit.text);
   }
   return out;
