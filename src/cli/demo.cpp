@@ -33,7 +33,7 @@ StudyTemplate demo_template(const DemoFlags& flags, const std::string& logs) {
   parts.log_paths = {logs};
   parts.candidate_model = fmt::format("llama/{}", kModel);
   parts.logs_extra = "duplicates = \"content\"\n";
-  if (flags.logs.empty()) parts.logs_extra += "model = \"ChatGPT (logged)\"\n";
+  if (flags.logs.empty()) parts.logs_extra += "model = \"ChatGPT\"\n";
   parts.sample_extra = fmt::format(
       "prefixes = {}\nprefix_tokens_max = 512       # longer conversations are counted out\n",
       flags.prefixes.value_or(150));

@@ -230,6 +230,12 @@ void append_header(std::string& out, const ReportView& view, const TerminalOptio
   }
 }
 
+// A handful of answers in another language is no news in a table; report.html counts every one.
+bool is_notable(const VerdictTally& tally) {
+  const std::uint64_t missing = sum(tally.ungradable) + sum(tally.not_graded);
+  return 50 * missing > tally.total();
+}
+
 Row row_of(const BehaviorView& behavior, const ReportView& view,
            const std::vector<std::string>& shared, const Pen& pen) {
   Row row;
@@ -240,12 +246,13 @@ Row row_of(const BehaviorView& behavior, const ReportView& view,
   row.next = pen.text(behavior.next ? rate_text(*behavior.next, pen.style()) : "unknown");
   row.change = pen.text(change_text(behavior, view, pen.style()));
   const VerdictTally* tally = behavior.verdicts_of("candidate");
-  if (tally != nullptr) {
-    const std::string ungraded = ungraded_text(*tally);
-    if (!ungraded.empty()) row.notes.push_back(pen.text(ungraded));
+  if (tally != nullptr && is_notable(*tally)) {
+    row.notes.push_back(pen.text(ungraded_text(*tally)));
   }
   for (const std::string& alarm : behavior.alarms) {
     if (std::find(shared.begin(), shared.end(), alarm) != shared.end()) continue;
+    // The note above says the same with figures.
+    if (alarm == "partial_scope") continue;
     row.notes.push_back(pen.text(fmt::format("{}: {}", reason_text(alarm), alarm_text(alarm))));
   }
   return row;

@@ -1,0 +1,257 @@
+#include "engine/pipeline.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <deque>
+#include <filesystem>
+#include <fstream>
+
+#include "engine/units.hpp"
+
+namespace understudy {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class FakeClock final : public Clock {
+ public:
+  [[nodiscard]] std::int64_t now_us() const override { return us_ += 100; }
+  [[nodiscard]] std::int64_t unix_ms() const override { return 0; }
+  void sleep_ms(std::int64_t duration_ms) override { us_ += duration_ms * 1000; }
+
+ private:
+  mutable std::int64_t us_ = 0;
+};
+
+class FakeStop final : public StopRequest {
+ public:
+  [[nodiscard]] int count() const override { return count_; }
+  int count_ = 0;
+};
+
+// What the fake model does; shared with the test.
+struct Script {
+  std::size_t slots = 8;
+  bool costs_money = false;
+  std::function<DrawOutcome(const ChatRequest&)> answer;
+  std::uint64_t asked = 0;
+  std::function<void(std::uint64_t)> after;
+};
+
+class FakeModel final : public ChatModel {
+ public:
+  explicit FakeModel(Script& script) : script_(script) {}
+  [[nodiscard]] std::string identity() const override { return "fake"; }
+  [[nodiscard]] std::size_t free_slots() const override {
+    return script_.slots - std::min(script_.slots, waiting_.size());
+  }
+  void submit(ChatRequest request) override {
+    ++script_.asked;
+    waiting_.push_back(std::move(request));
+  }
+  [[nodiscard]] std::vector<ChatOutcome> poll(int) override {
+    if (waiting_.empty()) return {};
+    // Last in, first out: no result may depend on the order.
+    ChatOutcome outcome{.id = waiting_.back().id, .outcome = script_.answer(waiting_.back())};
+    waiting_.pop_back();
+    if (script_.after) script_.after(script_.asked);
+    return {outcome};
+  }
+  [[nodiscard]] ModelStatus status() const override {
+    return {.in_flight = waiting_.size(), .concurrency_limit = script_.slots};
+  }
+  [[nodiscard]] bool costs_money() const override { return script_.costs_money; }
+
+ private:
+  Script& script_;
+  std::deque<ChatRequest> waiting_;
+};
+
+Completion answer(std::string text) {
+  Completion completion;
+  completion.content = std::move(text);
+  completion.finish = FinishReason::kStop;
+  completion.usage = {.prompt_tokens = 10, .completion_tokens = 5};
+  return completion;
+}
+
+class PipelineTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = (fs::temp_directory_path() /
+               ("understudy_pipeline_" +
+                std::string(testing::UnitTest::GetInstance()->current_test_info()->name())))
+                  .string();
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    std::ofstream logs(folder_ + "/logs.jsonl");
+    for (int i = 0; i < 300; ++i) {
+      logs << R"({"id":"c)" << i << R"(","messages":[{"role":"user","content":"Question )" << i
+           << R"( for someone?"},{"role":"assistant","content":"Here is the answer."}]})"
+           << "\n";
+    }
+    logs.close();
+    config_.logs.paths = {folder_ + "/logs.jsonl"};
+    config_.sample.prefixes = 250;
+    config_.candidate.model = "fake/model";
+    config_.grade.behaviors = {"refusal"};
+    script_.answer = [](const ChatRequest&) { return answer("Here is another answer."); };
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  Result<Json> run(const std::string& name = "study", const RunOptions& options = {}) {
+    auto store = StudyStore::open(folder_ + "/" + name, StudyStore::Mode::kCreate);
+    if (!store) return unexpected(store.error());
+    Study study{.config = config_,
+                .store = std::move(*store),
+                .world = {.clock = clock_,
+                          .stop = stop_,
+                          .progress = progress_,
+                          .make_model = [this](const StudyConfig&, const ModelConfig&,
+                                               Clock&) -> Result<std::unique_ptr<ChatModel>> {
+                            return std::unique_ptr<ChatModel>(std::make_unique<FakeModel>(script_));
+                          }},
+                .options = options,
+                .models = {}};
+    return run_pipeline(study);
+  }
+
+  static std::uint64_t completed(const Json& report) {
+    return report["counts"]["draws"]["candidate"]["completed"].get<std::uint64_t>();
+  }
+
+  std::string folder_;
+  StudyConfig config_;
+  Script script_;
+  FakeClock clock_;
+  FakeStop stop_;
+  Progress progress_{Display::kNone, clock_, [](std::string_view) {}};
+};
+
+TEST_F(PipelineTest, RunsFromLogsToReportAndThenHasNothingToDo) {
+  const auto first = run();
+  ASSERT_TRUE(first.has_value()) << first.error().describe();
+  EXPECT_EQ(completed(*first), 250U);
+  EXPECT_TRUE(fs::exists(folder_ + "/study/report.html"));
+  const auto second = run();
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(*second, *first);
+  EXPECT_EQ(script_.asked, 250U);
+}
+
+TEST_F(PipelineTest, ReportDoesNotDependOnTheOrderOfAnswers) {
+  const auto one = run("a/study");
+  script_.slots = 1;
+  const auto other = run("b/study");
+  ASSERT_TRUE(one.has_value() && other.has_value());
+  EXPECT_EQ(write_json(*one, JsonStyle::kCanonical), write_json(*other, JsonStyle::kCanonical));
+}
+
+TEST_F(PipelineTest, CtrlCPausesAndTheNextRunAsksOnlyTheRest) {
+  script_.after = [this](std::uint64_t asked) { stop_.count_ = asked >= 100 ? 2 : 0; };
+  const auto stopped = run();
+  ASSERT_FALSE(stopped.has_value());
+  EXPECT_EQ(stopped.error().code, ErrorCode::kPaused);
+  EXPECT_THAT(stopped.error().message, HasSubstr("goes on"));
+  script_.after = nullptr;
+  stop_.count_ = 0;
+  const auto resumed = run();
+  ASSERT_TRUE(resumed.has_value()) << resumed.error().describe();
+  EXPECT_EQ(completed(*resumed), 250U);
+  EXPECT_LE(script_.asked, 250U + script_.slots);
+}
+
+TEST_F(PipelineTest, AModelThatCostsMoneyStopsAfterAPilotUntilThereIsABudget) {
+  script_.costs_money = true;
+  for (int i = 0; i < 2; ++i) {
+    const auto pilot = run();
+    ASSERT_FALSE(pilot.has_value());
+    EXPECT_EQ(pilot.error().code, ErrorCode::kPaused);
+    EXPECT_THAT(pilot.error().message, HasSubstr("budget.cost"));
+    EXPECT_EQ(script_.asked, 200U);
+  }
+  config_.prices["fake/model"] = {.input = 1, .output = 1};
+  config_.budget.cost = 1;
+  const auto rest = run();
+  ASSERT_TRUE(rest.has_value()) << rest.error().describe();
+  EXPECT_EQ(script_.asked, 250U);
+}
+
+TEST_F(PipelineTest, ABudgetPausesAndIsCountedOverAllRuns) {
+  config_.budget.tokens = 1500;  // 15 a draw
+  const auto paused = run();
+  ASSERT_FALSE(paused.has_value());
+  EXPECT_EQ(paused.error().code, ErrorCode::kPaused);
+  const std::uint64_t asked = script_.asked;
+  EXPECT_GE(asked, 100U);
+  EXPECT_LE(asked, 100U + script_.slots);
+  EXPECT_FALSE(run().has_value());
+  EXPECT_EQ(script_.asked, asked);
+}
+
+TEST_F(PipelineTest, FailuresAreCountedByReasonAndAskedAgainOnlyOnRequest) {
+  script_.answer = [](const ChatRequest& request) -> DrawOutcome {
+    if (request.seed % 5 == 0) return Failure{FailureReason::kTimeout, "60 s"};
+    return answer("Here is another answer.");
+  };
+  const auto first = run();
+  ASSERT_TRUE(first.has_value());
+  const auto& draws = (*first)["counts"]["draws"]["candidate"];
+  const auto failed = draws["failed"]["timeout"].get<std::uint64_t>();
+  EXPECT_GT(failed, 20U);
+  EXPECT_EQ(completed(*first) + failed, 250U);
+  script_.answer = [](const ChatRequest&) { return answer("Here is another answer."); };
+  ASSERT_TRUE(run().has_value());
+  EXPECT_EQ(script_.asked, 250U);
+  const auto retried = run("study", {.limit = {}, .retry_errors = true});
+  ASSERT_TRUE(retried.has_value());
+  EXPECT_EQ(completed(*retried), 250U);
+  EXPECT_EQ(script_.asked, 250U + failed);
+}
+
+TEST_F(PipelineTest, MorePrefixesKeepWhatIsDone) {
+  config_.sample.prefixes = 100;
+  ASSERT_TRUE(run().has_value());
+  config_.sample.prefixes = 250;
+  const auto more = run();
+  ASSERT_TRUE(more.has_value()) << more.error().describe();
+  EXPECT_EQ(completed(*more), 250U);
+  EXPECT_EQ(script_.asked, 250U);
+  config_.sample.prefixes = 100;
+  const auto fewer = run();
+  ASSERT_FALSE(fewer.has_value());
+  EXPECT_EQ(fewer.error().code, ErrorCode::kUsage);
+}
+
+TEST_F(PipelineTest, ALimitReplaysAPartAndTheRestLater) {
+  const auto part = run("study", {.limit = 40, .retry_errors = false});
+  ASSERT_TRUE(part.has_value());
+  EXPECT_EQ(completed(*part), 40U);
+  const auto all = run();
+  ASSERT_TRUE(all.has_value());
+  EXPECT_EQ(completed(*all), 250U);
+  EXPECT_EQ(script_.asked, 250U);
+}
+
+TEST_F(PipelineTest, ADesignThatChangedUnderStoredDrawsIsRefused) {
+  ASSERT_TRUE(run().has_value());
+  config_.candidate.sampling.max_tokens = 50;
+  const auto changed = run();
+  ASSERT_FALSE(changed.has_value());
+  EXPECT_THAT(changed.error().message, HasSubstr("new study"));
+}
+
+TEST_F(PipelineTest, FreshAnswersAreDeidentifiedLikeLoggedOnes) {
+  script_.answer = [](const ChatRequest&) { return answer("Write to jane.roe@corp-mail.org."); };
+  ASSERT_TRUE(run().has_value());
+  auto store = StudyStore::open(folder_ + "/study", StudyStore::Mode::kRead);
+  ASSERT_TRUE(store.has_value());
+  const auto draw = store->draw({.arm = Arm::kCandidate, .prefix = 1, .index = 0});
+  ASSERT_TRUE(draw.has_value() && draw->has_value());
+  EXPECT_EQ(std::get<Completion>((*draw)->outcome).content, "Write to person1@example.com.");
+}
+
+}  // namespace
+}  // namespace understudy
