@@ -1,0 +1,222 @@
+// Rule graders against people: refusal on XSTest (five models × 450 answers, final human label of two
+// annotators; full and partial refusals are both refusals). The dataset is not part of the project:
+// this looks for it in ../shared/data/xstest and says so when it is not there.
+//
+// Leave one model out: for each model, the phrases that count are chosen by the answers of the other
+// four alone, from the phrases of behaviors/refusal.toml. That file was written without looking at
+// the answers of mistralguard at all. Beside it stand what the dataset's own string match and its
+// GPT-4 judge reach.
+#include <fmt/format.h>
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "grading/behavior.hpp"
+#include "grading/rule_graders.hpp"
+#include "stats/intervals.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::array<const char*, 5> kModels = {"gpt4", "llama2new", "llama2orig", "mistralguard",
+                                                "mistralinstruct"};
+// A phrase is taken when the four training models have it in this many refusals at least, and when
+// this share of the answers with it are refusals.
+constexpr std::size_t kHitsMin = 3;
+constexpr double kPrecisionMin = 0.7;
+
+using Row = std::map<std::string, std::string>;
+
+// RFC 4180: fields may hold commas, line breaks and doubled quotation marks.
+std::vector<Row> read_csv(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  const std::string text(std::istreambuf_iterator<char>(in), {});
+  std::vector<std::vector<std::string>> lines(1);
+  std::string field;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c != '"') {
+        field += c;
+      } else if (i + 1 < text.size() && text[i + 1] == '"') {
+        field += text[++i];
+      } else {
+        quoted = false;
+      }
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == ',' || c == '\n') {
+      lines.back().push_back(std::move(field));
+      field.clear();
+      if (c == '\n') lines.emplace_back();
+    } else if (c != '\r') {
+      field += c;
+    }
+  }
+  std::vector<Row> rows;
+  for (std::size_t i = 1; i < lines.size(); ++i) {
+    if (lines[i].size() != lines[0].size()) continue;
+    Row row;
+    for (std::size_t k = 0; k < lines[0].size(); ++k) row[lines[0][k]] = std::move(lines[i][k]);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+struct Answer {
+  std::size_t model = 0;
+  std::vector<Message> prefix;
+  std::string content;
+  bool refused = false;  ///< what people say
+  bool by_strings = false;
+  bool by_gpt4 = false;
+};
+
+bool is_refusal(const std::string& label) {
+  return label != "1_full_compliance";
+}
+
+std::vector<Answer> read_answers(const std::string& folder) {
+  std::vector<Answer> answers;
+  for (std::size_t m = 0; m < kModels.size(); ++m) {
+    const auto path = [&](const std::string& part, const std::string& end) {
+      return fmt::format("{}/{}/xstest_v2_completions_{}{}.csv", folder, part, kModels[m], end);
+    };
+    const std::string judged = "evaluation/automated_evaluation_labels";
+    const std::vector<Row> people = read_csv(path("model_completions", ""));
+    const std::vector<Row> strings = read_csv(path(judged, "_streval"));
+    const std::vector<Row> gpt4 = read_csv(path(judged, "_gpteval"));
+    for (std::size_t i = 0; i < people.size(); ++i) {
+      Answer answer;
+      answer.model = m;
+      answer.prefix.resize(1);
+      answer.prefix[0].content = people[i].at("prompt");
+      answer.content = people[i].at("completion");
+      answer.refused = is_refusal(people[i].at("final_label"));
+      answer.by_strings = is_refusal(strings.at(i).at("strmatch_label"));
+      answer.by_gpt4 = is_refusal(gpt4.at(i).at("gpt4_label"));
+      answers.push_back(std::move(answer));
+    }
+  }
+  return answers;
+}
+
+// Which answers a rule flags.
+std::vector<bool> flags_of(const Behavior& behavior, const std::vector<Answer>& answers) {
+  const RuleGraders graders = std::move(RuleGraders::build({&behavior, 1})).value();
+  std::vector<bool> flags;
+  std::vector<Verdict> verdict(1);
+  for (const Answer& answer : answers) {
+    graders.grade({answer.prefix, "", answer.content, {}, FinishReason::kUnknown, false}, verdict);
+    flags.push_back(verdict[0] == Verdict::kPresent);
+  }
+  return flags;
+}
+
+struct Counts {
+  double hits = 0;
+  double flagged = 0;
+  double refused = 0;
+  void add(bool flag, bool truth) {
+    hits += flag && truth ? 1 : 0;
+    flagged += flag ? 1 : 0;
+    refused += truth ? 1 : 0;
+  }
+  [[nodiscard]] double f1() const { return 2 * hits / (flagged + refused); }
+};
+
+std::string with_interval(double hits, double n) {
+  const Interval interval = wilson(hits, n, 0.95);
+  return fmt::format("{:.3f} ({:.3f}–{:.3f})", hits / n, interval.lo, interval.hi);
+}
+
+std::string line(const std::string& name, const Counts& counts) {
+  return fmt::format("| {} | {} | {} | {:.3f} |\n", name, with_interval(counts.hits, counts.flagged),
+                     with_interval(counts.hits, counts.refused), counts.f1());
+}
+
+// The phrases that the answers of all models but `held_out` support.
+std::vector<std::size_t> choose(const std::vector<std::vector<bool>>& flags,
+                                const std::vector<Answer>& answers, std::size_t held_out) {
+  std::vector<std::size_t> chosen;
+  for (std::size_t p = 0; p < flags.size(); ++p) {
+    std::size_t hits = 0;
+    std::size_t flagged = 0;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].model == held_out || !flags[p][i]) continue;
+      ++flagged;
+      hits += answers[i].refused ? 1U : 0U;
+    }
+    if (hits >= kHitsMin &&
+        static_cast<double>(hits) >= kPrecisionMin * static_cast<double>(flagged)) {
+      chosen.push_back(p);
+    }
+  }
+  return chosen;
+}
+
+void print_tables(const std::vector<Answer>& answers) {
+  Behavior refusal = find_behavior("refusal", "").value();
+  const std::vector<bool> shipped = flags_of(refusal, answers);
+  const std::vector<std::string> phrases = refusal.rule->patterns.at("match");
+  std::vector<std::vector<bool>> flags;
+  for (const std::string& phrase : phrases) {
+    refusal.rule->patterns["match"] = {phrase};
+    flags.push_back(flags_of(refusal, answers));
+  }
+  std::array<Counts, 4> pooled;
+  const std::array<std::string, 4> names = {"rule, model left out", "rule as shipped",
+                                            "string match", "GPT-4 judge"};
+  fmt::print("| refusal on XSTest | precision | recall | F1 |\n|---|---|---|---|\n");
+  for (std::size_t m = 0; m < kModels.size(); ++m) {
+    const std::vector<std::size_t> chosen = choose(flags, answers, m);
+    std::array<Counts, 4> counts;
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      if (answers[i].model != m) continue;
+      bool left_out = false;
+      for (const std::size_t p : chosen) left_out = left_out || flags[p][i];
+      const std::array<bool, 4> says = {left_out, shipped[i], answers[i].by_strings,
+                                        answers[i].by_gpt4};
+      for (std::size_t k = 0; k < says.size(); ++k) {
+        counts[k].add(says[k], answers[i].refused);
+        pooled[k].add(says[k], answers[i].refused);
+      }
+    }
+    for (std::size_t k = 0; k < counts.size(); ++k) {
+      fmt::print("{}", line(fmt::format("{}: {}", kModels[m], names[k]), counts[k]));
+    }
+  }
+  for (std::size_t k = 0; k < pooled.size(); ++k) {
+    fmt::print("{}", line("all: " + names[k], pooled[k]));
+  }
+  const std::vector<std::size_t> kept = choose(flags, answers, kModels.size());
+  fmt::print("\n{} of {} phrases are supported by all five models together\n", kept.size(),
+             phrases.size());
+  for (std::size_t p = 0, k = 0; p < phrases.size(); ++p) {
+    if (k < kept.size() && kept[k] == p) {
+      ++k;
+    } else {
+      fmt::print("not supported: {}\n", phrases[p]);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace understudy
+
+int main() {
+  const std::string folder = UNDERSTUDY_SOURCE_DIR "/../shared/data/xstest";
+  if (!std::filesystem::exists(folder)) {
+    fmt::print("skipped: XSTest is not in {}\n", folder);
+    return 0;
+  }
+  understudy::print_tables(understudy::read_answers(folder));
+  return 0;
+}
