@@ -17,6 +17,8 @@ namespace {
 // A Retry-After of more than this is taken to mean every request, not only the one refused: a
 // shorter one is what servers send by habit while they go on answering others.
 constexpr std::int64_t kHoldFromMs = 2'000;
+// Headers that say "nothing left" are believed for so long, then they are asked again.
+constexpr std::int64_t kHoldMaxMs = 60'000;
 // Connection failures in a row after which an endpoint is left alone for a while, if there are
 // others.
 constexpr std::uint32_t kIllAfter = 3;
@@ -242,6 +244,9 @@ class HttpModel final : public ChatModel {
   void learn(EndpointState& state, const Pending& pending, const Failure* failure,
              const AttemptReading& reading, const HttpResult& result, std::size_t in_flight,
              std::int64_t now_us) {
+    if (const auto used_up_ms = used_up_for(result.rate, clock_.unix_ms())) {
+      state.pacer.hold_until(now_us + std::min(*used_up_ms, kHoldMaxMs) * 1000);
+    }
     if (failure != nullptr && reading.failure == AttemptFailure::kRateLimited) {
       const auto retry_after_ms = retry_after_of(result.rate, clock_.unix_ms());
       if (retry_after_ms && *retry_after_ms > kHoldFromMs) {

@@ -215,5 +215,28 @@ TEST(RetryAfter, NonsenseIsNothing) {
   }
 }
 
+TEST(RateHeaders, ResetsAreDurationsSecondsOrDates) {
+  const std::int64_t now_ms = 1'445'412'480'000;  // 2015-10-21T07:28:00Z
+  EXPECT_EQ(parse_reset("6m0s", now_ms), 360'000);
+  EXPECT_EQ(parse_reset("1.5s", now_ms), 1'500);
+  EXPECT_EQ(parse_reset("120ms", now_ms), 120);
+  EXPECT_EQ(parse_reset("2", now_ms), 2'000);
+  EXPECT_EQ(parse_reset("2015-10-21T07:28:09Z", now_ms), 9'000);
+  for (const char* text : {"", "soon", "-1s", "3 weeks", "100h", "nan"}) {
+    EXPECT_EQ(parse_reset(text, now_ms), std::nullopt) << text;
+  }
+}
+
+TEST(RateHeaders, OnlyAUsedUpLimitHoldsRequestsBack) {
+  RateHeaders headers;
+  headers.requests_remaining = "12";
+  headers.requests_reset = "30s";
+  headers.tokens_remaining = "0";
+  headers.tokens_reset = "4s";
+  EXPECT_EQ(used_up_for(headers, 0), 4'000);
+  headers.tokens_remaining = "1";
+  EXPECT_EQ(used_up_for(headers, 0), std::nullopt);
+}
+
 }  // namespace
 }  // namespace understudy

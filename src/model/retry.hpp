@@ -46,4 +46,13 @@ struct RetryDecision {
 [[nodiscard]] std::optional<std::int64_t> retry_after_of(const RateHeaders& headers,
                                                          std::int64_t now_unix_ms);
 
+/// When a used-up limit is there again, as "x-ratelimit-reset-…" headers say it: "6m0s", "1.5s",
+/// "120ms", plain seconds, or an RFC 3339 date. Milliseconds from `now_unix_ms`; nothing when it
+/// is none of these, or more than a day.
+[[nodiscard]] std::optional<std::int64_t> parse_reset(std::string_view value,
+                                                      std::int64_t now_unix_ms);
+/// How long nothing should be sent, when the headers say that nothing is left of a limit.
+[[nodiscard]] std::optional<std::int64_t> used_up_for(const RateHeaders& headers,
+                                                      std::int64_t now_unix_ms);
+
 }  // namespace understudy

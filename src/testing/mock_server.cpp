@@ -14,7 +14,6 @@
 #include "base/rng.hpp"
 #include "base/text.hpp"
 #include "testing/mock_server_answers.hpp"
-#include "testing/mock_server_http.hpp"
 
 namespace understudy {
 namespace {
@@ -181,8 +180,8 @@ class RequestBucket {
 
 }  // namespace
 
-struct MockServer::Impl {
-  Impl(MockServerOptions the_options, const Clock& the_clock)
+struct MockResponder::State {
+  State(MockServerOptions the_options, const Clock& the_clock)
       : options(std::move(the_options)), clock(the_clock) {}
 
   MockHttpResponse respond(const MockHttpRequest& request);
@@ -201,28 +200,25 @@ struct MockServer::Impl {
 
   MockServerOptions options;
   const Clock& clock;
-  std::unique_ptr<MockHttpServer> http;
   simdjson::dom::parser parser;
   MockModel unnamed{.rates = options.rates};
   std::string canonical;
   RequestBucket bucket;
   std::int64_t first_request_us = 0;
   std::uint64_t requests = 0;
-  std::uint64_t in_flight_max = 0;
   std::map<int, std::uint64_t> by_status;
   std::map<std::string, std::uint64_t, std::less<>> by_model;
   std::unordered_map<std::uint64_t, std::uint32_t> times_seen;  ///< by request hash
-  std::uint64_t distinct_answered = 0;
 };
 
-const MockModel* MockServer::Impl::find_model(std::string_view name) const {
+const MockModel* MockResponder::State::find_model(std::string_view name) const {
   if (options.models.empty()) return &unnamed;
   const auto found = std::find_if(options.models.begin(), options.models.end(),
                                   [&](const MockModel& model) { return model.name == name; });
   return found == options.models.end() ? nullptr : &*found;
 }
 
-double MockServer::Impl::limit_now() const {
+double MockResponder::State::limit_now() const {
   const std::int64_t elapsed_ms = (clock.now_us() - first_request_us) / 1000;
   double limit = 0;
   for (const MockRateLimit& step : options.rate_limits) {
@@ -231,8 +227,8 @@ double MockServer::Impl::limit_now() const {
   return limit;
 }
 
-std::string MockServer::Impl::judgment(const Chat& chat, const MockModel& judge,
-                                       std::uint64_t hash) const {
+std::string MockResponder::State::judgment(const Chat& chat, const MockModel& judge,
+                                           std::uint64_t hash) const {
   const JudgeQuestion question = read_judge_prompt(chat.last_user);
   bool present = holds_plant(question.answer, question.behavior);
   const double right = judge.role == MockRole::kOracle ? 1
@@ -247,8 +243,8 @@ std::string MockServer::Impl::judgment(const Chat& chat, const MockModel& judge,
                      present ? "present" : "absent");
 }
 
-MockHttpResponse MockServer::Impl::answer(const Chat& chat, const MockModel& model,
-                                          std::uint64_t hash) const {
+MockHttpResponse MockResponder::State::answer(const Chat& chat, const MockModel& model,
+                                              std::uint64_t hash) const {
   Completion completion;
   if (model.role == MockRole::kJudge || model.role == MockRole::kOracle) {
     completion.content = judgment(chat, model, hash);
@@ -293,7 +289,7 @@ MockHttpResponse MockServer::Impl::answer(const Chat& chat, const MockModel& mod
   return response;
 }
 
-MockHttpResponse MockServer::Impl::respond_to_chat(std::string_view body) {
+MockHttpResponse MockResponder::State::respond_to_chat(std::string_view body) {
   if (first_request_us == 0) first_request_us = clock.now_us();
   if (!bucket.take(limit_now(), clock.now_us())) {
     MockHttpResponse refused =
@@ -333,13 +329,9 @@ MockHttpResponse MockServer::Impl::respond_to_chat(std::string_view body) {
   return response;
 }
 
-MockHttpResponse MockServer::Impl::respond(const MockHttpRequest& request) {
+MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
   const std::string_view path = request.target.substr(0, request.target.find('?'));
-  if (path == "/stats" && request.method == "GET") {
-    return {.body = write_json(stats(), JsonStyle::kCanonical)};
-  }
   ++requests;
-  in_flight_max = std::max(in_flight_max, http->in_flight());
   MockHttpResponse response;
   if (path == "/v1/chat/completions") {
     response = request.method == "POST"
@@ -363,7 +355,7 @@ MockHttpResponse MockServer::Impl::respond(const MockHttpRequest& request) {
   return response;
 }
 
-Json MockServer::Impl::stats() const {
+Json MockResponder::State::stats() const {
   Json statuses = Json::object();
   for (const auto& [status, count] : by_status) statuses[std::to_string(status)] = count;
   Json models = Json::object();
@@ -371,39 +363,59 @@ Json MockServer::Impl::stats() const {
   return {{"requests", requests},
           {"by_status", std::move(statuses)},
           {"by_model", std::move(models)},
-          {"answers_sent", http->answers_sent()},
-          {"in_flight", http->in_flight()},
-          {"in_flight_max", in_flight_max},
           {"distinct_requests", times_seen.size()}};
 }
 
-MockServer::MockServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-MockServer::~MockServer() = default;
+MockResponder::MockResponder(MockServerOptions options, const Clock& clock)
+    : state_(std::make_unique<State>(std::move(options), clock)) {}
+MockResponder::~MockResponder() = default;
+MockResponder::MockResponder(MockResponder&&) noexcept = default;
+
+MockHttpResponse MockResponder::respond(const MockHttpRequest& request) {
+  return state_->respond(request);
+}
+Json MockResponder::stats() const {
+  return state_->stats();
+}
+
+MockServer::MockServer(MockServerOptions options, const Clock& clock)
+    : responder_(std::move(options), clock) {}
 
 Result<std::unique_ptr<MockServer>> MockServer::listen(MockServerOptions options,
                                                        const Clock& clock) {
   const std::uint16_t port = options.port;
-  auto impl = std::make_unique<Impl>(std::move(options), clock);
-  Impl* const brain = impl.get();
+  std::unique_ptr<MockServer> server(new MockServer(std::move(options), clock));
+  MockServer* const self = server.get();
   UNDERSTUDY_TRY(
-      impl->http,
+      server->http_,
       MockHttpServer::listen(
-          port, [brain](const MockHttpRequest& request) { return brain->respond(request); },
-          clock));
-  return std::unique_ptr<MockServer>(new MockServer(std::move(impl)));
+          port, [self](const MockHttpRequest& request) { return self->handle(request); }, clock));
+  return server;
+}
+
+MockHttpResponse MockServer::handle(const MockHttpRequest& request) {
+  if (request.target == "/stats" && request.method == "GET") {
+    return {.body = write_json(stats(), JsonStyle::kCanonical)};
+  }
+  in_flight_max_ = std::max(in_flight_max_, http_->in_flight());
+  return responder_.respond(request);
 }
 
 std::string MockServer::base_url() const {
-  return fmt::format("http://127.0.0.1:{}/v1", impl_->http->port());
+  return fmt::format("http://127.0.0.1:{}/v1", http_->port());
 }
 void MockServer::run() {
-  impl_->http->run();
+  http_->run();
 }
 void MockServer::stop() {
-  impl_->http->stop();
+  http_->stop();
 }
 Json MockServer::stats() const {
-  return impl_->stats();
+  Json stats = responder_.stats();
+  stats["answers_sent"] = http_->answers_sent();
+  stats["in_flight"] = http_->in_flight();
+  stats["in_flight_max"] = in_flight_max_;
+  return stats;
 }
 
 MockServerThread::MockServerThread(MockServerOptions options) {

@@ -21,6 +21,7 @@
 #include "base/clock.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
+#include "testing/mock_server_http.hpp"
 
 namespace understudy {
 
@@ -65,12 +66,27 @@ struct MockServerOptions {
 /// "NAME=RATE" as of --behavior; RATE in [0, 1].
 [[nodiscard]] Result<std::pair<std::string, double>> parse_behavior_rate(std::string_view text);
 
+/// What the server does with a request, without a socket: also behind simulated transports.
+class MockResponder {
+ public:
+  /// The clock must outlive it; only rate limits look at it.
+  MockResponder(MockServerOptions options, const Clock& clock);
+  ~MockResponder();
+  MockResponder(MockResponder&&) noexcept;
+  [[nodiscard]] MockHttpResponse respond(const MockHttpRequest& request);
+  /// What GET /stats gives, without what only a server can know.
+  [[nodiscard]] Json stats() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
 class MockServer {
  public:
   /// Binds; serves once run() is called. The clock must outlive it.
   [[nodiscard]] static Result<std::unique_ptr<MockServer>> listen(MockServerOptions options,
                                                                   const Clock& clock);
-  ~MockServer();
   MockServer(const MockServer&) = delete;
   MockServer& operator=(const MockServer&) = delete;
 
@@ -83,9 +99,11 @@ class MockServer {
   [[nodiscard]] Json stats() const;
 
  private:
-  struct Impl;
-  explicit MockServer(std::unique_ptr<Impl> impl);
-  std::unique_ptr<Impl> impl_;
+  MockServer(MockServerOptions options, const Clock& clock);
+  [[nodiscard]] MockHttpResponse handle(const MockHttpRequest& request);
+  MockResponder responder_;
+  std::unique_ptr<MockHttpServer> http_;
+  std::uint64_t in_flight_max_ = 0;
 };
 
 /// A mock server on a thread of its own, for tests in one process.
