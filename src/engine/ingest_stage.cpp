@@ -30,23 +30,37 @@ struct LogInput {
   std::int64_t modified_ns = 0;
 };
 
-Result<std::vector<LogInput>> log_inputs(const Study& study) {
-  std::vector<std::string> paths;
+struct LogInputs {
+  std::vector<LogInput> files;
+  std::vector<Error> unusable;  ///< paths of study.toml that lead nowhere
+};
+
+// One wrong path must not cost the rest; where all are wrong, there is nothing to do.
+Result<LogInputs> log_inputs(const Study& study) {
+  LogInputs inputs;
+  std::vector<std::string> usable;
   for (const std::string& path : study.config.logs.paths) {
     const fs::path given(path);
-    paths.push_back(given.is_absolute() ? path : (fs::path(study.directory()) / given).string());
+    const std::string whole =
+        given.is_absolute() ? path : (fs::path(study.directory()) / given).string();
+    const auto expanded = expand_log_paths({whole});
+    if (expanded) {
+      usable.push_back(whole);
+    } else {
+      inputs.unusable.push_back(expanded.error());
+      if (inputs.unusable.back().where.file.empty()) inputs.unusable.back().where.file = whole;
+    }
   }
-  UNDERSTUDY_TRY(const std::vector<LogFile> files, expand_log_paths(paths));
-  std::vector<LogInput> inputs;
+  if (usable.empty()) return unexpected(inputs.unusable.front());
+  UNDERSTUDY_TRY(const std::vector<LogFile> files, expand_log_paths(usable));
   for (const LogFile& file : files) {
     struct stat info {};
-    if (::stat(file.path.c_str(), &info) != 0) {
-      return unexpected(ErrorCode::kInput, "cannot be read",
-                        {.file = file.path, .line = {}, .byte_offset = {}});
+    LogInput input{.file = file};
+    if (::stat(file.path.c_str(), &info) == 0) {
+      input.size = static_cast<std::uint64_t>(info.st_size);
+      input.modified_ns = info.st_mtim.tv_sec * 1'000'000'000L + info.st_mtim.tv_nsec;
     }
-    inputs.push_back({.file = file,
-                      .size = static_cast<std::uint64_t>(info.st_size),
-                      .modified_ns = info.st_mtim.tv_sec * 1'000'000'000L + info.st_mtim.tv_nsec});
+    inputs.files.push_back(std::move(input));
   }
   return inputs;
 }
@@ -68,11 +82,11 @@ Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
   return options;
 }
 
-Digest ingest_fingerprint(const StudyConfig& config, const std::vector<LogInput>& inputs) {
+Digest ingest_fingerprint(const StudyConfig& config, const LogInputs& inputs) {
   Sha256 hash;
   hash.number(kIngestVersion).number(kDeidentifierVersion);
   hash.field(write_json(manifest_json(config)["logs"], JsonStyle::kCanonical));
-  for (const LogInput& input : inputs) {
+  for (const LogInput& input : inputs.files) {
     hash.field(input.file.name).number(input.size);
     hash.number(static_cast<std::uint64_t>(input.modified_ns));
   }
@@ -196,7 +210,12 @@ struct Ingest {
   std::uint64_t bytes_before = 0;  // of files that are finished
 
   Result<void> file(const LogInput& input) {
-    UNDERSTUDY_TRY(LogReader reader, LogReader::open(input.file, options));
+    auto opened = LogReader::open(input.file, options);
+    if (!opened) {
+      pass_over(opened.error());
+      return {};
+    }
+    LogReader reader = std::move(opened).value();
     while (true) {
       UNDERSTUDY_TRY(LogItem item, reader.next());
       if (std::holds_alternative<EndOfLog>(item)) break;
@@ -219,6 +238,12 @@ struct Ingest {
     return {};
   }
 
+  // A whole file that can't be read is a reject like a record, and said at once.
+  void pass_over(const Error& error) {
+    rejects.add({.position = {.file = error.where.file}, .reason = RejectReason::kUnreadable});
+    study.world.progress.say("ingest: left out: " + error.describe());
+  }
+
   [[nodiscard]] ProgressState state(std::uint64_t bytes_in_file) const {
     ProgressState state;
     state.stage = "ingest";
@@ -229,7 +254,7 @@ struct Ingest {
   }
 };
 
-Result<Json> read_all(Study& study, const std::vector<LogInput>& inputs) {
+Result<Json> read_all(Study& study, const LogInputs& inputs) {
   UNDERSTUDY_TRY(LogOptions options, log_options(study.config.logs));
   UNDERSTUDY_TRY(RejectFile rejects, RejectFile::create(study.directory()));
   const auto duplicates =
@@ -239,8 +264,9 @@ Result<Json> read_all(Study& study, const std::vector<LogInput>& inputs) {
                 .eligibility = Eligibility(duplicates, options.eligible),
                 .rejects = std::move(rejects),
                 .writer = ConversationWriter(study.store)};
-  for (const LogInput& input : inputs) ingest.bytes_total += input.size;
-  for (const LogInput& input : inputs) UNDERSTUDY_CHECK(ingest.file(input));
+  for (const Error& error : inputs.unusable) ingest.pass_over(error);
+  for (const LogInput& input : inputs.files) ingest.bytes_total += input.size;
+  for (const LogInput& input : inputs.files) UNDERSTUDY_CHECK(ingest.file(input));
   UNDERSTUDY_CHECK(ingest.writer.finish());
   UNDERSTUDY_CHECK(ingest.rejects.close());
   Json detail = ingest.writer.counts();

@@ -293,10 +293,9 @@ Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view f
   try {
     table = toml::parse(toml, file);
   } catch (const toml::parse_error& error) {
-    return unexpected(ErrorCode::kUsage, std::string(error.description()),
-                      {.file = std::string(file),
-                       .line = error.source().begin.line,
-                       .byte_offset = {}});
+    return unexpected(
+        ErrorCode::kUsage, std::string(error.description()),
+        {.file = std::string(file), .line = error.source().begin.line, .byte_offset = {}});
   }
   Parser parser{.file = file, .error = {}};
   StudyConfig config = parser.study(table);

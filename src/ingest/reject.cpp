@@ -7,6 +7,8 @@ namespace understudy {
 
 std::string_view reject_reason_name(RejectReason reason) {
   switch (reason) {
+    case RejectReason::kUnreadable:
+      return "unreadable";
     case RejectReason::kEmptyFile:
       return "empty_file";
     case RejectReason::kInvalidJson:

@@ -19,6 +19,7 @@ struct RecordPosition {
 
 /// The names are part of `report.json` (`rejected{reason}`) and `rejects.jsonl`.
 enum class RejectReason : std::uint8_t {
+  kUnreadable,           ///< the file can't be opened: permissions, a directory, not there
   kEmptyFile,            ///< nothing but white space in the file
   kInvalidJson,          ///< not JSON
   kTruncated,            ///< JSON that stops before it is closed
@@ -37,7 +38,7 @@ enum class RejectReason : std::uint8_t {
   kCompressedCorrupt,    ///< the compressed data does not check
   kCompressedWindow,     ///< zstd with a window over 128 MiB: compress again without --long
 };
-inline constexpr std::size_t kRejectReasonCount = 17;
+inline constexpr std::size_t kRejectReasonCount = 18;
 /// "truncated", "lone_surrogate", …
 [[nodiscard]] std::string_view reject_reason_name(RejectReason reason);
 

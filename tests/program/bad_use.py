@@ -64,6 +64,13 @@ with program.temporary_directory() as folder:
         gated = simple("gated", more='[gate]\n"refusal.candidate_hi_per_100k" = 1\n')
         says(1, ["refusal"], "run", gated, server=server)
     says(2, ["directory"], "run", simple("directory", logs=folder))
+    partly = f'[logs]\npaths = ["{good}", "{folder}", "{folder}/no.jsonl"]\n'
+    with program.mock_server() as server:
+        toml = partly + '[candidate]\nmodel = "vllm/mock"\n'
+        says(0, ["left out", "directory"], "run", study("partly", toml), server=server)
+    lines = (folder / "partly" / "rejects.jsonl").read_text().splitlines()
+    reasons = [json.loads(line)["reason"] for line in lines]
+    program.check(reasons == ["unreadable", "unreadable"], str(lines))
     empty = folder / "empty.jsonl"
     empty.write_text("")
     says(3, ["rejects.jsonl"], "run", simple("empty", logs=empty))
