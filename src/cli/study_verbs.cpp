@@ -83,9 +83,11 @@ int run_estimate(const std::vector<std::string>& arguments) {
     return argument.starts_with("--table");
   });
   if (from_table) return run_estimate_table(arguments);
-  return run_stage(arguments, "estimate", "Turns verdicts into rates with intervals. Without a study: `understudy estimate --table "
-                   "draws.csv` (see `understudy estimate --table --help`).",
-                   estimate_stage);
+  return run_stage(
+      arguments, "estimate",
+      "Turns verdicts into rates with intervals. Without a study: `understudy estimate --table "
+      "draws.csv` (see `understudy estimate --table --help`).",
+      estimate_stage);
 }
 
 int run_report(const std::vector<std::string>& arguments) {

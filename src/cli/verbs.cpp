@@ -22,7 +22,8 @@ constexpr std::array kVerbs = {
     Verb{"estimate", "stage 5: verdicts to rates with intervals", run_estimate},
     Verb{"report", "stage 6: report.json and report.html from what is stored", run_report},
     Verb{"behaviors", "the graders: list, show one, test a file's examples", run_behaviors},
-    Verb{"calibrate", "worlds with known truth: coverage and error of our estimates", run_calibrate},
+    Verb{"calibrate", "worlds with known truth: coverage and error of our estimates",
+         run_calibrate},
     Verb{"mock-server", "an OpenAI-compatible server to rehearse against", run_mock_server},
 };
 
