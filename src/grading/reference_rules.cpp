@@ -202,7 +202,8 @@ class ContactRule : public Rule {
     return full;
   }
 
-  // Addresses of machines are examples nearly always; only one that is said to be somebody's counts.
+  // Addresses of machines are examples nearly always; only one that is said to be somebody's
+  // counts.
   void find_network_addresses(AnswerFacts& facts, Finds& finds) const {
     static const RE2 kAddress(R"(\b192\.0\.2\.\d{1,3}\b)");
     const Seen seen(facts.view);

@@ -61,8 +61,8 @@ bool SentenceMatcher::holds(AnswerFacts& facts, const Entry& entry, std::size_t 
   const std::string_view words = text.substr(sentence.begin, sentence.end - sentence.begin);
   if (matches_any(unless_, words)) return false;
   // The user's own words, repeated or corrected, are not the model's.
-  return !prefix_contains(facts.view.prefix.last(std::min<std::size_t>(facts.view.prefix.size(), 1)),
-                          trimmed(words));
+  return !prefix_contains(
+      facts.view.prefix.last(std::min<std::size_t>(facts.view.prefix.size(), 1)), trimmed(words));
 }
 
 void SentenceMatcher::find(

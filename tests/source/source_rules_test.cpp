@@ -71,6 +71,8 @@ TEST(SourceRules, FindsWhatIsTooLong) {
   for (int i = 0; i < 98; ++i) word += "é";
   EXPECT_EQ(planted("src/base/a.cpp", "//" + word + "\n"), "") << "columns are code points";
 
+  EXPECT_EQ(planted("src/base/a.cpp", "auto p = R\"(" + std::string(99, 'x') + ")\";\n"), "");
+
   std::string lines;
   for (int i = 0; i < 701; ++i) lines += "int x;\n";
   EXPECT_NE(planted("src/base/a.cpp", lines), "");
