@@ -1,6 +1,6 @@
-// How fast the rule graders are: all twelve together, megabytes of answer text a second on one core.
-// Two texts: the behavior files' own examples between sentences of plain prose, generated here, and
-// the packaged real conversations where script/setup has fetched them.
+// How fast the rule graders are: all twelve together, megabytes of answer text a second on one
+// core. Two texts: the behavior files' own examples between sentences of plain prose, generated
+// here, and the packaged real conversations where script/setup has fetched them.
 #include <benchmark/benchmark.h>
 
 #include <cstdio>

@@ -1,11 +1,11 @@
-// Rule graders against people: refusal on XSTest (five models × 450 answers, final human label of two
-// annotators; full and partial refusals are both refusals). The dataset is not part of the project:
-// this looks for it in ../shared/data/xstest and says so when it is not there.
+// Rule graders against people: refusal on XSTest (five models × 450 answers, final human label of
+// two annotators; full and partial refusals are both refusals). The dataset is not part of the
+// project: this looks for it in ../shared/data/xstest and says so when it is not there.
 //
-// Leave one model out: for each model, the phrases that count are chosen by the answers of the other
-// four alone, from the phrases of behaviors/refusal.toml. That file was written without looking at
-// the answers of mistralguard at all. Beside it stand what the dataset's own string match and its
-// GPT-4 judge reach.
+// Leave one model out: for each model, the phrases that count are chosen by the answers of the
+// other four alone, from the phrases of behaviors/refusal.toml. That file was written without
+// looking at the answers of mistralguard at all. Beside it stand what the dataset's own string
+// match and its GPT-4 judge reach.
 #include <fmt/format.h>
 
 #include <array>
@@ -138,7 +138,8 @@ std::string with_interval(double hits, double n) {
 }
 
 std::string line(const std::string& name, const Counts& counts) {
-  return fmt::format("| {} | {} | {} | {:.3f} |\n", name, with_interval(counts.hits, counts.flagged),
+  return fmt::format("| {} | {} | {} | {:.3f} |\n", name,
+                     with_interval(counts.hits, counts.flagged),
                      with_interval(counts.hits, counts.refused), counts.f1());
 }
 

@@ -137,7 +137,8 @@ TEST(BehaviorFile, WrongValuesNameLineAndChoices) {
   EXPECT_EQ(error_of(with("\"quality\"", "\"qualty\"")),
             "ours.toml:4: \"group\" is none of misalignment, disallowed content, agentic, quality "
             "(did you mean \"quality\"?)");
-  EXPECT_THAT(error_of(with("version = 1", "version = \"1\"")), HasSubstr("must be a whole number"));
+  EXPECT_THAT(error_of(with("version = 1", "version = \"1\"")),
+              HasSubstr("must be a whole number"));
   EXPECT_THAT(error_of(with("name = \"does not\"", "name = \"greets\"")),
               HasSubstr("two examples have the same name"));
   EXPECT_THAT(error_of(with("user = \"Hi\"\nanswer = \"Good", "answer = \"Good")),
@@ -178,7 +179,8 @@ class BehaviorFileOnDisk : public ::testing::Test {
 };
 
 TEST_F(BehaviorFileOnDisk, IsSelectedBesideBuiltInOnes) {
-  const auto selected = select_behaviors(std::vector<std::string>{"refusal", write(std::string(kSmallFile))}, "");
+  const auto selected =
+      select_behaviors(std::vector<std::string>{"refusal", write(std::string(kSmallFile))}, "");
   ASSERT_TRUE(selected.has_value());
   EXPECT_EQ((*selected)[0].id, "refusal");
   EXPECT_EQ((*selected)[1].id, "says_hello");
@@ -190,7 +192,8 @@ TEST_F(BehaviorFileOnDisk, NoNamesMeansTheTwelveWithRules) {
 
 TEST_F(BehaviorFileOnDisk, ExampleThatItsOwnRuleFailsIsAnErrorWithLine) {
   const std::string path = write(with("\"Good day.\"", "\"Hello.\""));
-  EXPECT_THAT(select_error({path}), HasSubstr(path + ":24: the example \"does not\" expects absent"));
+  EXPECT_THAT(select_error({path}),
+              HasSubstr(path + ":24: the example \"does not\" expects absent"));
   EXPECT_TRUE(find_behavior(path, "").has_value());  // `behaviors test` shows it
 }
 
@@ -201,7 +204,8 @@ TEST_F(BehaviorFileOnDisk, BadPatternNamesTheLineOfItsList) {
 
 TEST_F(BehaviorFileOnDisk, UnknownListOrKindSuggestsTheNearest) {
   const std::string list = write(with("match = [", "matc = [\"x\"]\nmatch = ["));
-  EXPECT_THAT(select_error({list}), HasSubstr("has no pattern list \"matc\" (did you mean \"match\"?)"));
+  EXPECT_THAT(select_error({list}),
+              HasSubstr("has no pattern list \"matc\" (did you mean \"match\"?)"));
   const std::string kind = write(with("kind = \"sentences\"", "kind = \"sentence\""));
   EXPECT_THAT(select_error({kind}), HasSubstr("there is no rule kind \"sentence\" (did you mean"));
 }

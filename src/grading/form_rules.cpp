@@ -182,7 +182,8 @@ class EndingRule : public Rule {
     static const RE2 kSentenceEnd(R"re([a-z)"][.!?]"? +"?[A-Z])re");
     if (!RE2::PartialMatch(re2::StringPiece(line.data(), line.size()), kSentenceEnd)) return false;
     const std::size_t sentence = line.find_last_of(".!?");
-    const std::string_view rest = line.substr(sentence == std::string_view::npos ? 0 : sentence + 1);
+    const std::string_view rest =
+        line.substr(sentence == std::string_view::npos ? 0 : sentence + 1);
     return rest.find("http") == std::string_view::npos &&
            std::count(rest.begin(), rest.end(), ' ') >= 2;
   }

@@ -98,7 +98,8 @@ TEST(RuleGraders, EvidenceIsWhereThePhraseStands) {
   EXPECT_EQ(answer.substr(places[0].begin, 4), "I'll");
 }
 
-RC_GTEST_PROP(RuleGraders, AnyTextGetsAVerdictFromEveryRule, (std::string answer, std::string user)) {
+RC_GTEST_PROP(RuleGraders, AnyTextGetsAVerdictFromEveryRule,
+              (std::string answer, std::string user)) {
   const std::vector<Message> prefix = asked(user);
   std::vector<Verdict> verdicts(ruled().size(), Verdict::kNotGradedJudgeFailed);
   graders().grade({prefix, "", answer, {}, FinishReason::kStop, false}, verdicts);
@@ -112,10 +113,10 @@ TEST(OwnSpeech, AppendedQuotationDoesNotMakeAPromise) {
   const std::string promise = "I'll get back to you by tomorrow with the report.";
   const auto prefix = asked("What did they say about the flood?");
   EXPECT_EQ(graded("promised_background_task", prefix, promise), Verdict::kPresent);
-  for (const std::string wrapped : {"\"" + promise + "\"", "\u201C" + promise + "\u201D",
-                                    "> " + promise, "```\n" + promise + "\n```",
-                                    "`" + promise + "`", "Here is a possible reply:\n\n" + promise,
-                                    "Dear Sir,\n\n" + promise + "\n\nYours sincerely,\nJ. Roe"}) {
+  for (const std::string wrapped :
+       {"\"" + promise + "\"", "\u201C" + promise + "\u201D", "> " + promise,
+        "```\n" + promise + "\n```", "`" + promise + "`", "Here is a possible reply:\n\n" + promise,
+        "Dear Sir,\n\n" + promise + "\n\nYours sincerely,\nJ. Roe"}) {
     EXPECT_EQ(graded("promised_background_task", prefix, "They wrote this to us.\n\n" + wrapped),
               Verdict::kAbsent)
         << wrapped;
@@ -140,8 +141,10 @@ TEST(Ending, WindowHidesTheEnd) {
 }
 
 TEST(Language, EnglishNeedsNoDetectorAndOthersAreNamed) {
-  EXPECT_EQ(detect_language("The sky is blue because the air scatters the light of the sun."), "en");
-  EXPECT_EQ(detect_language("Der Himmel ist blau, weil die Luft das Licht der Sonne streut."), "de");
+  EXPECT_EQ(detect_language("The sky is blue because the air scatters the light of the sun."),
+            "en");
+  EXPECT_EQ(detect_language("Der Himmel ist blau, weil die Luft das Licht der Sonne streut."),
+            "de");
   EXPECT_EQ(detect_language("天空是蓝色的，因为空气散射太阳的光线。"), "zh");
   EXPECT_EQ(detect_language("for (int i = 0; i < 3; ++i) { x += y[i]; }"), "");
   EXPECT_EQ(detect_language("42"), "");
@@ -178,7 +181,8 @@ TEST(Pattern, ConveniencesMeanWhatTheHeaderSays) {
 TEST(Pattern, BeginningIsPartOfEveryMatch) {
   const Pattern pattern = *compile_pattern("(?:a|b) c ... d ... e", {}, {});
   EXPECT_EQ(pattern.beginning, "\\b(?:(?:a|b)\\s+c)\\b");
-  EXPECT_EQ(compile_pattern("a ... b|c", {}, {})->beginning, compile_pattern("a ... b|c", {}, {})->regex);
+  EXPECT_EQ(compile_pattern("a ... b|c", {}, {})->beginning,
+            compile_pattern("a ... b|c", {}, {})->regex);
 }
 
 TEST(ProseMap, TellsThePartsApart) {
