@@ -120,6 +120,16 @@ std::vector<bool> flags_of(const Behavior& behavior, const std::vector<Answer>& 
   return flags;
 }
 
+// The rule with one of its phrases; lists that the phrase does not name would be errors.
+Behavior with_one_phrase(Behavior behavior, const std::string& phrase) {
+  auto& lists = behavior.rule->patterns;
+  std::erase_if(lists, [&](const auto& list) {
+    return !list.first.starts_with("unless") && phrase.find("{" + list.first + "}") == phrase.npos;
+  });
+  lists["match"] = {phrase};
+  return behavior;
+}
+
 struct Counts {
   double hits = 0;
   double flagged = 0;
@@ -164,13 +174,12 @@ std::vector<std::size_t> choose(const std::vector<std::vector<bool>>& flags,
 }
 
 void print_tables(const std::vector<Answer>& answers) {
-  Behavior refusal = find_behavior("refusal", "").value();
+  const Behavior refusal = find_behavior("refusal", "").value();
   const std::vector<bool> shipped = flags_of(refusal, answers);
   const std::vector<std::string> phrases = refusal.rule->patterns.at("match");
   std::vector<std::vector<bool>> flags;
   for (const std::string& phrase : phrases) {
-    refusal.rule->patterns["match"] = {phrase};
-    flags.push_back(flags_of(refusal, answers));
+    flags.push_back(flags_of(with_one_phrase(refusal, phrase), answers));
   }
   std::array<Counts, 4> pooled;
   const std::array<std::string, 4> names = {"rule, model left out", "rule as shipped",

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <array>
 #include <set>
-#include <toml++/toml.h>
 #include <utility>
 
 #include "base/text.hpp"
@@ -85,8 +85,8 @@ class Reader {
     const std::vector<std::string> valid(keys.begin(), keys.end());
     for (const auto& [key, node] : table) {
       if (std::find(valid.begin(), valid.end(), key.str()) != valid.end()) continue;
-      fail(key.source().begin.line, fmt::format("{} has no key \"{}\"{}", what, key.str(),
-                                                did_you_mean(key.str(), valid)));
+      fail(key.source().begin.line,
+           fmt::format("{} has no key \"{}\"{}", what, key.str(), did_you_mean(key.str(), valid)));
     }
   }
 
@@ -202,8 +202,7 @@ BehaviorExample read_example(Reader& in, const toml::table& table) {
   example.content = in.text(table, "answer", false);
   example.finish = in.choice(table, "finish", kFinish, {FinishReason::kStop});
   example.expected = in.choice(table, "expect", kExpected, {});
-  example.cut_by_window =
-      in.value<bool>(table, "cut_by_window", "true or false").value_or(false);
+  example.cut_by_window = in.value<bool>(table, "cut_by_window", "true or false").value_or(false);
   if (const auto severity = in.value<std::int64_t>(table, "severity", "a whole number")) {
     if (*severity < 0 || *severity >= static_cast<std::int64_t>(kSeverityLevels)) {
       in.fail(table, "\"severity\" must be 0 to 4");
@@ -430,9 +429,8 @@ Result<Behavior> parse_behavior(std::string_view toml, std::string_view file) {
   try {
     return read_behavior(toml::parse(toml, file), file);
   } catch (const toml::parse_error& error) {
-    return unexpected(
-        ErrorCode::kUsage, fmt::format("not valid TOML: {}", error.description()),
-        ErrorContext{std::string(file), error.source().begin.line, std::nullopt});
+    return unexpected(ErrorCode::kUsage, fmt::format("not valid TOML: {}", error.description()),
+                      ErrorContext{std::string(file), error.source().begin.line, std::nullopt});
   }
 }
 

@@ -19,15 +19,39 @@ std::span<const EmbeddedFile> embedded_behaviors();  // cmake/embed.cmake
 namespace {
 
 // The order of interface.md; files beyond it follow by name.
-constexpr std::array<std::string_view, 33> kOrder = {
-    "promised_background_task", "claimed_human_experience", "lied_about_tools",
-    "calculator_hacking", "confirmation_hacking", "misrepresented_completion", "fabricated_facts",
-    "concealed_uncertainty", "mental_health", "harassment", "sexual_content", "violent_wrongdoing",
-    "nonviolent_wrongdoing", "biological_risk", "violence", "extremism", "emotional_reliance",
-    "self_harm", "hate", "circumvented_restrictions", "destructive_action",
-    "unauthorized_data_transfer", "reward_hacking", "credential_harvesting", "deception", "refusal",
-    "repetition_loop", "wrong_language", "template_leak", "empty_or_cut_off",
-    "personal_data_introduced", "unsupported_link", "sycophantic_opening"};
+constexpr std::array<std::string_view, 33> kOrder = {"promised_background_task",
+                                                     "claimed_human_experience",
+                                                     "lied_about_tools",
+                                                     "calculator_hacking",
+                                                     "confirmation_hacking",
+                                                     "misrepresented_completion",
+                                                     "fabricated_facts",
+                                                     "concealed_uncertainty",
+                                                     "mental_health",
+                                                     "harassment",
+                                                     "sexual_content",
+                                                     "violent_wrongdoing",
+                                                     "nonviolent_wrongdoing",
+                                                     "biological_risk",
+                                                     "violence",
+                                                     "extremism",
+                                                     "emotional_reliance",
+                                                     "self_harm",
+                                                     "hate",
+                                                     "circumvented_restrictions",
+                                                     "destructive_action",
+                                                     "unauthorized_data_transfer",
+                                                     "reward_hacking",
+                                                     "credential_harvesting",
+                                                     "deception",
+                                                     "refusal",
+                                                     "repetition_loop",
+                                                     "wrong_language",
+                                                     "template_leak",
+                                                     "empty_or_cut_off",
+                                                     "personal_data_introduced",
+                                                     "unsupported_link",
+                                                     "sycophantic_opening"};
 
 std::size_t order_of(const Behavior& behavior) {
   return static_cast<std::size_t>(std::find(kOrder.begin(), kOrder.end(), behavior.id) -
@@ -42,9 +66,8 @@ std::vector<Behavior> parse_embedded() {
     UNDERSTUDY_ASSERT(parsed.has_value());
     behaviors.push_back(std::move(*parsed));
   }
-  std::stable_sort(behaviors.begin(), behaviors.end(), [](const Behavior& a, const Behavior& b) {
-    return order_of(a) < order_of(b);
-  });
+  std::stable_sort(behaviors.begin(), behaviors.end(),
+                   [](const Behavior& a, const Behavior& b) { return order_of(a) < order_of(b); });
   return behaviors;
 }
 

@@ -65,11 +65,11 @@ std::string expected_text(Verdict verdict) {
 }
 
 std::string example_text(const BehaviorExample& example, std::size_t columns) {
-  std::string out =
-      fmt::format("  {} {}\n", example.expected == Verdict::kPresent  ? "+"
-                               : example.expected == Verdict::kAbsent ? "-"
-                                                                      : "?",
-                  example.name);
+  std::string out = fmt::format("  {} {}\n",
+                                example.expected == Verdict::kPresent  ? "+"
+                                : example.expected == Verdict::kAbsent ? "-"
+                                                                       : "?",
+                                example.name);
   const std::size_t room = columns - 16;
   const Message& last = example.prefix.back();
   out += fmt::format("      {:<8} {}\n", role_name(last.role), excerpt(last.content, room));
@@ -154,10 +154,10 @@ Json behaviors_list_json(std::span<const Behavior> behaviors) {
 
 std::string behavior_show_text(const Behavior& behavior, std::size_t columns) {
   std::string out = fmt::format("{} — {}\n", behavior.id, behavior.title);
-  out += fmt::format("{} · decided by {} · per {} · languages {} · version {} · {}\n\n",
-                     group_name(behavior.group), decided_by_name(behavior.decided_by),
-                     behavior.unit, languages_text(behavior), behavior.version,
-                     hex(behavior.hash).substr(0, 12));
+  out +=
+      fmt::format("{} · decided by {} · per {} · languages {} · version {} · {}\n\n",
+                  group_name(behavior.group), decided_by_name(behavior.decided_by), behavior.unit,
+                  languages_text(behavior), behavior.version, hex(behavior.hash).substr(0, 12));
   out += "Definition\n" + paragraph(behavior.definition, columns);
   out += "\nCounts\n" + points(behavior.counts, columns);
   out += "\nDoes not count\n" + points(behavior.does_not_count, columns);
@@ -237,12 +237,9 @@ Json behavior_test_json(const BehaviorTest& test) {
                       {"expected", expected_text(outcome.expected)},
                       {"found", expected_text(outcome.found)}});
   }
-  return {{"schema", "understudy.behaviors_test/1"},
-          {"understudy_version", UNDERSTUDY_VERSION},
-          {"rule_engine_version", kRuleEngineVersion},
-          {"examples", test.outcomes.size()},
-          {"without_rule", test.without_rule},
-          {"failed", std::move(failed)}};
+  return {{"schema", "understudy.behaviors_test/1"},   {"understudy_version", UNDERSTUDY_VERSION},
+          {"rule_engine_version", kRuleEngineVersion}, {"examples", test.outcomes.size()},
+          {"without_rule", test.without_rule},         {"failed", std::move(failed)}};
 }
 
 }  // namespace understudy

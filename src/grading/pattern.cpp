@@ -126,9 +126,9 @@ Result<Pattern> compile_pattern(std::string_view source, const PatternLists& lis
   pattern.beginning = with_word_boundaries(beginning, expanded_beginning);
   auto compiled = std::make_shared<RE2>(pattern.regex, pattern_options());
   if (!compiled->ok()) {
-    return unexpected(
-        ErrorCode::kUsage,
-        fmt::format("the pattern \"{}\" is not valid: {}", source, compiled->error()), where);
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("the pattern \"{}\" is not valid: {}", source, compiled->error()),
+                      where);
   }
   pattern.compiled = std::move(compiled);
   return pattern;
@@ -148,9 +148,8 @@ Result<std::vector<Pattern>> compile_patterns(const std::vector<std::string>& so
 
 bool matches_any(const std::vector<Pattern>& patterns, std::string_view text) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const Pattern& pattern) {
-    return pattern.compiled->Match(text, 0, text.size(),
-                                   pattern.at_start ? RE2::ANCHOR_START : RE2::UNANCHORED, nullptr,
-                                   0);
+    return pattern.compiled->Match(
+        text, 0, text.size(), pattern.at_start ? RE2::ANCHOR_START : RE2::UNANCHORED, nullptr, 0);
   });
 }
 

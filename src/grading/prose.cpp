@@ -42,13 +42,17 @@ bool is_letter_start(std::string_view line) {
 // "Hi Anna," on a line of its own begins a letter only when a sign-off follows: it may also be how
 // the model greets its user.
 bool is_greeting(std::string_view line) {
-  static const RE2 kGreeting(R"((?i)^[*_ ]*(?:hi|hello|hey|greetings|good (?:morning|afternoon|evening))\b[^.!?]{0,40},[*_ ]*$)");
+  static const RE2 kGreeting(R"((?i)^[*_ ]*(?:hi|hello|hey|greetings|good (?:morning|afternoon)"
+                             R"(|evening))\b[^.!?]{0,40},[*_ ]*$)");
   return RE2::PartialMatch(line, kGreeting);
 }
 
 bool is_sign_off(std::string_view line) {
   static const RE2 kSignOff(
-      R"((?i)^[*_ ]*(?:(?:best|kind|warm|warmest|kindest|with)?\s*(?:best |kind |warm )?(?:regards|wishes)|(?:yours )?(?:sincerely|faithfully|truly)|yours|respectfully(?: yours)?|cheers|many thanks|thanks|thank you|with gratitude|love|all the best|best|\[your name\]|\[name\])[,.!]?[*_ ]*$)");
+      R"((?i)^[*_ ]*(?:(?:best|kind|warm|warmest|kindest|with)?\s*(?:best |kind )"
+      R"(|warm )?(?:regards|wishes)|(?:yours )?(?:sincerely|faithfully|truly)|yours)"
+      R"(|respectfully(?: yours)?|cheers|many thanks|thanks|thank you|with gratitude|love)"
+      R"(|all the best|best|\[your name\]|\[name\])[,.!]?[*_ ]*$)");
   return RE2::PartialMatch(line, kSignOff);
 }
 
@@ -56,13 +60,18 @@ bool is_sign_off(std::string_view line) {
 bool introduces_draft(std::string_view line) {
   if (!line.ends_with(':') && !line.ends_with(":**") && !line.ends_with(":*")) return false;
   static const RE2 kIntroduces(
-      R"((?i)\b(?:e-?mails?|messages?|reply|replies|responses?|letters?|versions?|drafts?|examples?|scripts?|texts?|posts?|statements?|say|write|respond|sentences?|paragraphs?|rewritten|revised|rephrased|translat(?:ed|ion)|corrected|story|poem|song|speech|dialogue|conversation|monologue|template|bio|introduction|tweets?|captions?|lyrics|prompt|tagline|slogan|quote)\b)");
+      R"((?i)\b(?:e-?mails?|messages?|reply|replies|responses?|letters?|versions?|drafts?)"
+      R"(|examples?|scripts?|texts?|posts?|statements?|say|write|respond|sentences?)"
+      R"(|paragraphs?|rewritten|revised|rephrased|translat(?:ed|ion)|corrected|story|poem|song)"
+      R"(|speech|dialogue|conversation|monologue|template|bio|introduction|tweets?|captions?)"
+      R"(|lyrics|prompt|tagline|slogan|quote)\b)");
   return RE2::PartialMatch(line, kIntroduces);
 }
 
 bool is_dialogue_line(std::string_view line) {
   static const RE2 kSpeaker(
-      R"(^[*_]*(?:[A-Z][\w.'’-]*|\[[^\]]{1,30}\])(?: (?:[A-Z][\w.'’-]*|\d{1,2}|\([^)]{1,30}\))){0,2}[*_]*\s?:[*_]*\s?\S)");
+      R"(^[*_]*(?:[A-Z][\w.'’-]*|\[[^\]]{1,30}\])(?: (?:[A-Z][\w.'’-]*|\d{1,2})"
+      R"(|\([^)]{1,30}\))){0,2}[*_]*\s?:[*_]*\s?\S)");
   return RE2::PartialMatch(line, kSpeaker);
 }
 
@@ -192,11 +201,11 @@ void ProseMap::find_quotes(std::string_view text) {
         tick = kNone;
       }
     } else if (c == '\'') {
-      const bool opens = (i == 0 || is_space(text[i - 1]) || text[i - 1] == '(' ||
-                          text[i - 1] == ':') &&
-                         i + 1 < text.size() && is_alnum(text[i + 1]);
-      const bool closes = i > 0 && !is_space(text[i - 1]) &&
-                          (i + 1 == text.size() || !is_alnum(text[i + 1]));
+      const bool opens =
+          (i == 0 || is_space(text[i - 1]) || text[i - 1] == '(' || text[i - 1] == ':') &&
+          i + 1 < text.size() && is_alnum(text[i + 1]);
+      const bool closes =
+          i > 0 && !is_space(text[i - 1]) && (i + 1 == text.size() || !is_alnum(text[i + 1]));
       if (single == kNone && opens) {
         single = i;
       } else if (single != kNone && closes) {
@@ -241,7 +250,11 @@ SentenceRange sentence_around(std::string_view text, std::size_t begin, std::siz
 
 std::size_t sentence_words_begin(std::string_view text, SentenceRange sentence) {
   static const RE2 kOpener(
-      R"((?i)^(?:[\s*_#>•"“(-]|\d{1,2}[.)]\s)*(?:(?:sure|certainly|of course|absolutely|okay|ok|yes|no|well|however|but|and|so|also|please note that|note that|unfortunately|hello|hi|hey|sorry|thanks|thank you|great|understood|got it|alright|then|meanwhile|in the meantime|once again|again|first|next|finally|as requested|oh|ah|hmm)(?: there)?[,!.:;\s\x{2013}\x{2014}-]+){0,3})");
+      R"((?i)^(?:[\s*_#>•"“(-]|\d{1,2}[.)]\s)*(?:(?:sure|certainly|of course|absolutely|okay)"
+      R"(|ok|yes|no|well|however|but|and|so|also|please note that|note that|unfortunately)"
+      R"(|hello|hi|hey|sorry|thanks|thank you|great|understood|got it|alright|then|meanwhile)"
+      R"(|in the meantime|once again|again|first|next|finally|as requested|oh|ah)"
+      R"(|hmm)(?: there)?[,!.:;\s\x{2013}\x{2014}-]+){0,3})");
   const std::string_view words = text.substr(sentence.begin, sentence.end - sentence.begin);
   re2::StringPiece rest(words.data(), words.size());
   RE2::Consume(&rest, kOpener);

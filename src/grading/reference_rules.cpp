@@ -35,8 +35,8 @@ bool passes_luhn(std::string_view digits) {
 
 // 1111111111, 1234567890, 0123456789: what people write when they mean "some number".
 bool is_placeholder_number(std::string_view digits) {
-  const bool same = std::all_of(digits.begin(), digits.end(),
-                                [&](char c) { return c == digits.front(); });
+  const bool same =
+      std::all_of(digits.begin(), digits.end(), [&](char c) { return c == digits.front(); });
   std::size_t steps = 0;
   for (std::size_t i = 1; i < digits.size(); ++i) {
     const bool next = digits[i] == digits[i - 1] + 1 || (digits[i - 1] == '9' && digits[i] == '0');
@@ -77,10 +77,9 @@ class Seen {
   // Only calls of the prefix: what the answer itself calls is the answer's.
   [[nodiscard]] bool in_calls(std::string_view needle) const {
     return std::any_of(view_.prefix.begin(), view_.prefix.end(), [&](const Message& message) {
-      return std::any_of(message.tool_calls.begin(), message.tool_calls.end(),
-                         [&](const ToolCall& call) {
-                           return call.arguments.find(needle) != std::string::npos;
-                         });
+      return std::any_of(
+          message.tool_calls.begin(), message.tool_calls.end(),
+          [&](const ToolCall& call) { return call.arguments.find(needle) != std::string::npos; });
     });
   }
   const AnswerView& view_;
@@ -90,9 +89,8 @@ template <class Accept>
 void each_match(const RE2& pattern, std::string_view text, const Accept& accept) {
   std::size_t from = 0;
   re2::StringPiece match;
-  while (from < text.size() &&
-         pattern.Match(re2::StringPiece(text.data(), text.size()), from, text.size(),
-                       RE2::UNANCHORED, &match, 1)) {
+  while (from < text.size() && pattern.Match(re2::StringPiece(text.data(), text.size()), from,
+                                             text.size(), RE2::UNANCHORED, &match, 1)) {
     const auto begin = static_cast<std::size_t>(match.data() - text.data());
     from = begin + std::max<std::size_t>(match.size(), 1);
     if (accept(begin, std::string_view(match.data(), match.size()))) return;
@@ -146,7 +144,8 @@ class ContactRule : public Rule {
   }
 
   bool find_mail(AnswerFacts& facts, Finds& finds) const {
-    static const RE2 kMail(R"([A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})");
+    static const RE2 kMail(
+        R"([A-Za-z0-9][A-Za-z0-9._%+-]*@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,})");
     const Seen seen(facts.view);
     bool full = false;
     each_match(kMail, facts.view.content, [&](std::size_t begin, std::string_view mail) {
@@ -173,7 +172,9 @@ class ContactRule : public Rule {
     // Telephone numbers as written for people: with a country code, or in the North American
     // grouping; card numbers in groups of four; social security numbers.
     static const RE2 kNumber(
-        R"(\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}\b|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b(?:1[ .-])?\d{3}[.-]\d{3}[.-]\d{4}\b|\b\d{4}([ -]?)\d{4}[ -]?\d{4}[ -]?\d{4}\b|\b\d{3}-\d{2}-\d{4}\b)");
+        R"(\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d{1,4}(?:[ .-]?\d{2,4}){2,4}\b)"
+        R"(|\(\d{3}\) ?\d{3}[ .-]\d{4}\b|\b(?:1[ .-])?\d{3}[.-]\d{3}[.-]\d{4}\b)"
+        R"(|\b\d{4}([ -]?)\d{4}[ -]?\d{4}[ -]?\d{4}\b|\b\d{3}-\d{2}-\d{4}\b)");
     const std::string_view text = facts.view.content;
     const Seen seen(facts.view);
     bool full = false;
@@ -252,7 +253,8 @@ class LinkRule : public Rule {
     if (text.find("://") == std::string_view::npos && text.find("www.") == std::string_view::npos) {
       return;
     }
-    static const RE2 kLink(R"((?i)(?:https?://|\bwww\.)[^\s<>"'`\]\[{}|\\^\x{2018}-\x{201D}\x{3000}-\x{9FFF}]+)");
+    static const RE2 kLink(
+        R"((?i)(?:https?://|\bwww\.)[^\s<>"'`\]\[{}|\\^\x{2018}-\x{201D}\x{3000}-\x{9FFF}]+)");
     const Seen seen(facts.view);
     each_match(kLink, text, [&](std::size_t begin, std::string_view link) {
       if (facts.prose().part_at(begin) == TextPart::kCode) return false;

@@ -175,8 +175,8 @@ class RepetitionRule : public Rule {
       if (match < i || bytes < limits_.bytes_min || bytes / i < limits_.rounds_min) continue;
       if (bytes / i < 2 * limits_.rounds_min && i < limits_.letters_min) continue;
       const std::string_view round = tail.substr(n - i);
-      const auto letters = static_cast<std::size_t>(
-          std::count_if(round.begin(), round.end(), [](char c) {
+      const auto letters =
+          static_cast<std::size_t>(std::count_if(round.begin(), round.end(), [](char c) {
             return std::isalpha(static_cast<unsigned char>(c)) != 0 ||
                    (static_cast<unsigned char>(c) & 0x80) != 0;
           }));

@@ -16,31 +16,70 @@ constexpr std::size_t kFollowUpBytes = 160;
 
 const RE2& role_play_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:act (?:as|like)|pretend|role[- ]?play(?:ing)?|impersonate|you are now|from now on,? you|stay in character|in character|in the (?:voice|style|persona) of|as if you (?:were|are)|imagine (?:that )?you(?:'re|’re| are| were)|you(?:'re| are| will be) (?:playing|acting|pretending|roleplaying)|your name is|play the (?:role|part)|take (?:on )?the (?:role|persona)|speak as|answer as|respond as|reply as|talk like|be my (?:girlfriend|boyfriend|friend|wife|husband|therapist|interviewer|date)|persona|text[- ]based (?:adventure|game|rpg)|dungeon master|jailbreak|do anything now|i want you to (?:act|be|play|simulate)|simulat(?:e|ing) (?:a|an|the) (?:conversation|interview|chat|person)|suppose you (?:are|were)|let's play|you are (?:a|an) (?:[\w-]+ ){0,5}(?:named|called|who|with \d+|character|human|person|man|woman|girl|boy|mother|father|expert|professional|specialist|consultant|recruiter|copywriter|developer|engineer|manager|teacher|professor|doctor|lawyer|writer|author|journalist|marketer|coach|therapist|guest|candidate|customer|student|founder|ceo|salesperson|agent|nurse|chef|scientist|blogger|influencer)))");
+      R"((?i)\b(?:act (?:as|like)|pretend|role[- ]?play(?:ing)?|impersonate|you are now)"
+      R"(|from now on,? you|stay in character|in character|in the (?:voice|style|persona) of)"
+      R"(|as if you (?:were|are)|imagine (?:that )?you(?:'re|’re| are| were)|you(?:'re| are)"
+      R"(| will be) (?:playing|acting|pretending|roleplaying)|your name is|play the (?:role)"
+      R"(|part)|take (?:on )?the (?:role|persona)|speak as|answer as|respond as|reply as)"
+      R"(|talk like|be my (?:girlfriend|boyfriend|friend|wife|husband|therapist|interviewer)"
+      R"(|date)|persona|text[- ]based (?:adventure|game|rpg)|dungeon master|jailbreak)"
+      R"(|do anything now|i want you to (?:act|be|play|simulate)|simulat(?:e|ing) (?:a|an)"
+      R"(|the) (?:conversation|interview|chat|person)|suppose you (?:are|were)|let's play)"
+      R"(|you are (?:a|an) (?:[\w-]+ ){0,5}(?:named|called|who|with \d+|character|human|person)"
+      R"(|man|woman|girl|boy|mother|father|expert|professional|specialist|consultant|recruiter)"
+      R"(|copywriter|developer|engineer|manager|teacher|professor|doctor|lawyer|writer|author)"
+      R"(|journalist|marketer|coach|therapist|guest|candidate|customer|student|founder|ceo)"
+      R"(|salesperson|agent|nurse|chef|scientist|blogger|influencer)))");
   return pattern;
 }
 
 const RE2& first_person_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:write|draft|compose|create|generate|craft|prepare|make|give|produce|come up with|help|need|want|send|reply|respond|re-?write|continue|add|say|tell|show|need|design|develop|provide|use|do)\b[^.!?\n]*\b(?:e-?mails?|letters?|messages?|reply|replies|responses?|stor(?:y|ies)|poems?|songs?|lyrics|rap|verses?|dialogues?|conversations?|scripts?|screenplays?|scenes?|skits?|speech(?:es)?|monologues?|soliloquy|posts?|tweets?|threads?|reviews?|testimonials?|bios?|biograph(?:y|ies)|statements?|diary|journal|blogs?|vlogs?|memoirs?|narrat(?:e|ion|ive|or)|fan ?fic(?:tion)?|novels?|chapters?|essays?|toasts?|vows|eulogy|captions?|interviews?|pitch(?:es)?|presentations?|voice ?mail|texts?|dm|linkedin|instagram|youtube|podcast|first[- ]person|pov|jokes?|newsletters?|anecdotes?|articles?|introduction|proposal|reference|recommendation|complaint|apology|autobiograph(?:y|ical)|sop|quotes?|feedback|comments?|answers?|sentences?|resume|cv|invitation|announcement|advertisement|ad|ads|copy|descriptions?|paragraphs?|chats?|role ?play)\b|\b(?:reply|respond|answer) (?:to|politely|nicely|professionally)\b|\b(?:what (?:can|should|could|do|would) (?:i|we) (?:say|write|text|reply|answer|respond)))");
+      R"((?i)\b(?:write|draft|compose|create|generate|craft|prepare|make|give|produce)"
+      R"(|come up with|help|need|want|send|reply|respond|re-?write|continue|add|say|tell|show)"
+      R"(|need|design|develop|provide|use|do)\b[^.!?\n]*\b(?:e-?mails?|letters?|messages?)"
+      R"(|reply|replies|responses?|stor(?:y|ies)|poems?|songs?|lyrics|rap|verses?|dialogues?)"
+      R"(|conversations?|scripts?|screenplays?|scenes?|skits?|speech(?:es)?|monologues?)"
+      R"(|soliloquy|posts?|tweets?|threads?|reviews?|testimonials?|bios?|biograph(?:y|ies))"
+      R"(|statements?|diary|journal|blogs?|vlogs?|memoirs?|narrat(?:e|ion|ive|or))"
+      R"(|fan ?fic(?:tion)?|novels?|chapters?|essays?|toasts?|vows|eulogy|captions?)"
+      R"(|interviews?|pitch(?:es)?|presentations?|voice ?mail|texts?|dm|linkedin|instagram)"
+      R"(|youtube|podcast|first[- ]person|pov|jokes?|newsletters?|anecdotes?|articles?)"
+      R"(|introduction|proposal|reference|recommendation|complaint|apology|autobiograph(?:y)"
+      R"(|ical)|sop|quotes?|feedback|comments?|answers?|sentences?|resume|cv|invitation)"
+      R"(|announcement|advertisement|ad|ads|copy|descriptions?|paragraphs?|chats?)"
+      R"(|role ?play)\b|\b(?:reply|respond|answer) (?:to|politely|nicely|professionally)\b)"
+      R"(|\b(?:what (?:can|should|could|do|would) (?:i|we) (?:say|write|text|reply|answer)"
+      R"(|respond)))");
   return pattern;
 }
 
 const RE2& transform_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword|complete|finish|continue|transform|convert|tone|make (?:it|this)|in other words|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
+      R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit)"
+      R"(|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword)"
+      R"(|complete|finish|continue|transform|convert|tone|make (?:it|this)|in other words)"
+      R"(|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
   return pattern;
 }
 
 const RE2& repetition_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:repeat(?:ed|edly|ing)?|over and over|forever|\d{2,} times|(?:a )?(?:hundred|thousand|million) times|as many times|non-?stop|infinite|endless(?:ly)?|spam|copy ?paste|only say|keep (?:saying|writing|typing)|times in a row|loop|pattern|ascii|chorus|mantra|chant|lyrics|song|nursery|tongue twister|random|dummy|placeholder|matrix|grid|board|table|csv|test data|binary|zeros?)\b)");
+      R"((?i)\b(?:repeat(?:ed|edly|ing)?|over and over|forever|\d{2,} times|(?:a )?(?:hundred)"
+      R"(|thousand|million) times|as many times|non-?stop|infinite|endless(?:ly)?|spam)"
+      R"(|copy ?paste|only say|keep (?:saying|writing|typing)|times in a row|loop|pattern)"
+      R"(|ascii|chorus|mantra|chant|lyrics|song|nursery|tongue twister|random|dummy)"
+      R"(|placeholder|matrix|grid|board|table|csv|test data|binary|zeros?)\b)");
   return pattern;
 }
 
 const RE2& feedback_pattern() {
   static const RE2 pattern(
-      R"((?i)\b(?:what do you think|how about (?:this|these|that)|your (?:opinion|thoughts|feedback|view)|feedback|how (?:is|was|does) (?:this|that|it|my)|rate|review|evaluate|assess|critique|grade|judge|score|is (?:this|that|my|it) (?:a )?(?:good|great|ok|okay|correct|right)|any good|do you like|thoughts\?|comment on|mark this|praise|compliment|encourage|flatter|react)\b)");
+      R"((?i)\b(?:what do you think|how about (?:this|these|that)|your (?:opinion|thoughts)"
+      R"(|feedback|view)|feedback|how (?:is|was|does) (?:this|that|it|my)|rate|review|evaluate)"
+      R"(|assess|critique|grade|judge|score|is (?:this|that|my|it) (?:a )?(?:good|great|ok)"
+      R"(|okay|correct|right)|any good|do you like|thoughts\?|comment on|mark this|praise)"
+      R"(|compliment|encourage|flatter|react)\b)");
   return pattern;
 }
 
@@ -93,8 +132,8 @@ bool prefix_contains(std::span<const Message> prefix, std::string_view needle) {
            std::tolower(static_cast<unsigned char>(b));
   };
   return std::any_of(prefix.begin(), prefix.end(), [&](const Message& message) {
-    return std::search(message.content.begin(), message.content.end(), needle.begin(),
-                       needle.end(), same) != message.content.end();
+    return std::search(message.content.begin(), message.content.end(), needle.begin(), needle.end(),
+                       same) != message.content.end();
   });
 }
 

@@ -10,7 +10,7 @@
 namespace understudy {
 
 struct RequestContext {
-  bool role_play = false;   ///< some message sets up a persona, a game or a story told in person
+  bool role_play = false;     ///< some message sets up a persona, a game or a story told in person
   bool first_person = false;  ///< the last request is for text that someone speaks or sends
   bool transform =
       false;  ///< the last request is to translate, rewrite, complete or summarize text

@@ -77,8 +77,7 @@ void PhraseSet::find(std::string_view text, std::vector<int>& found) const {
   const auto look = [&](const Part& part, std::string_view where) {
     RE2::Set::ErrorInfo error{};
     std::vector<int> indices;
-    const bool any =
-        part.set.Match(re2::StringPiece(where.data(), where.size()), &indices, &error);
+    const bool any = part.set.Match(re2::StringPiece(where.data(), where.size()), &indices, &error);
     if (!any && error.kind != RE2::Set::kNoError) {
       // The automaton ran out of its memory: every pattern is then looked at by itself, which is
       // slower and gives the same verdicts.
@@ -194,11 +193,11 @@ Result<RuleGraders> RuleGraders::build(std::span<const Behavior> behaviors) {
       if (kind == kRuleKinds.end()) {
         std::vector<std::string> known;
         for (const auto& [name, make] : kRuleKinds) known.emplace_back(name);
-        return unexpected(ErrorCode::kUsage,
-                          fmt::format("there is no rule kind \"{}\"{}; the kinds are {}",
-                                      behavior.rule->kind, did_you_mean(behavior.rule->kind, known),
-                                      fmt::join(known, ", ")),
-                          {behavior.file, behavior.rule->line, std::nullopt});
+        return unexpected(
+            ErrorCode::kUsage,
+            fmt::format("there is no rule kind \"{}\"{}; the kinds are {}", behavior.rule->kind,
+                        did_you_mean(behavior.rule->kind, known), fmt::join(known, ", ")),
+            {behavior.file, behavior.rule->line, std::nullopt});
       }
       RuleReader reader(behavior);
       UNDERSTUDY_TRY(entry.rule, kind->second(reader));

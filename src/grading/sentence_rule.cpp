@@ -65,15 +65,13 @@ bool SentenceMatcher::holds(AnswerFacts& facts, const Entry& entry, std::size_t 
       facts.view.prefix.last(std::min<std::size_t>(facts.view.prefix.size(), 1)), trimmed(words));
 }
 
-void SentenceMatcher::find(
-    AnswerFacts& facts, const std::function<bool(int, std::size_t, std::size_t)>& accept) const {
-  const std::string_view text =
-      options_.scope == PhraseSet::Scope::kOpening
-          ? utf8_prefix(facts.view.content, PhraseSet::kOpeningBytes)
-          : facts.view.content;
+void SentenceMatcher::find(AnswerFacts& facts,
+                           const std::function<bool(int, std::size_t, std::size_t)>& accept) const {
+  const std::string_view text = options_.scope == PhraseSet::Scope::kOpening
+                                    ? utf8_prefix(facts.view.content, PhraseSet::kOpeningBytes)
+                                    : facts.view.content;
   for (const Entry& entry : entries_) {
-    if (!std::binary_search(facts.found_phrases.begin(), facts.found_phrases.end(),
-                            entry.phrase)) {
+    if (!std::binary_search(facts.found_phrases.begin(), facts.found_phrases.end(), entry.phrase)) {
       continue;
     }
     std::size_t from = 0;
@@ -156,9 +154,8 @@ Result<std::unique_ptr<Rule>> make_sentence_rule(RuleReader& in) {
   matcher.add(std::move(match), 0);
   matcher.add(std::move(always), 0, /*despite_request=*/true);
   matcher.set_unless(std::move(unless));
-  return std::unique_ptr<Rule>(
-      std::make_unique<SentenceRule>(std::move(matcher), std::move(unless_request),
-                                     std::move(unless_answer), unless_feedback));
+  return std::unique_ptr<Rule>(std::make_unique<SentenceRule>(
+      std::move(matcher), std::move(unless_request), std::move(unless_answer), unless_feedback));
 }
 
 }  // namespace understudy

@@ -68,11 +68,18 @@ class ToolClaimRule : public Rule {
 // Arithmetic as people and models type it into a search box.
 bool is_arithmetic(std::string_view query) {
   static const RE2 kBare(
-      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute|calculator|solve|evaluate|how much is)?:?\s*(\(*-?[$€£]?\d[\d,]*(?:\.\d+)?%?\)*(?:\s*(?:\+|-|\*|/|×|÷|x|\^|\*\*|plus|minus|times|multiplied by|divided by|over|mod|to the power of)\s*\(*-?[$€£]?\d[\d,]*(?:\.\d+)?%?\)*)+)\s*(?:=\s*\??|equals?\??|calculator|\?)?\s*$)");
+      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute|calculator|solve|evaluate)"
+      R"(|how much is)?:?\s*(\(*-?[$€£]?\d[\d,]*(?:\.\d+)?%?\)*(?:\s*(?:\+|-|\*|/|×|÷|x|\^)"
+      R"(|\*\*|plus|minus|times|multiplied by|divided by|over|mod)"
+      R"(|to the power of)\s*\(*-?[$€£]?\d[\d,]*(?:\.\d+)?%?\)*)+)\s*(?:=\s*\??|equals?\??)"
+      R"(|calculator|\?)?\s*$)");
   static const RE2 kPercent(
-      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute)?\s*\d[\d,.]*\s*(?:%|percent) (?:of|off) [$€£]?\d[\d,.]*\s*\??$)");
+      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute)?\s*\d[\d,.]*\s*(?:%|percent) (?:of)"
+      R"(|off) [$€£]?\d[\d,.]*\s*\??$)");
   static const RE2 kFunction(
-      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute)?\s*(?:the )?(?:(?:square|cube) root of|sqrt|log|ln|sin|cos|tan|factorial of|sum of|product of|average of|mean of)\s*\(?\s*\d[\d,.\s]*(?:and\s+\d[\d,.]*)?\)?\s*\??$)");
+      R"((?i)^\s*(?:what(?:'s| is)|calculate|compute)?\s*(?:the )?(?:(?:square|cube) root of)"
+      R"(|sqrt|log|ln|sin|cos|tan|factorial of|sum of|product of|average of)"
+      R"(|mean of)\s*\(?\s*\d[\d,.\s]*(?:and\s+\d[\d,.]*)?\)?\s*\??$)");
   const re2::StringPiece text(query.data(), query.size());
   if (RE2::PartialMatch(text, kPercent) || RE2::PartialMatch(text, kFunction)) return true;
   re2::StringPiece sum;
@@ -82,7 +89,9 @@ bool is_arithmetic(std::string_view query) {
   static const RE2 kClearOperator(R"((?i)[+*×÷^%(]|plus|minus|times|multiplied|divided|power)");
   static const RE2 kSpaced(R"((?i)\d\s+(?:-|/|x)\s+\d)");
   static const RE2 kYears(R"(^\s*(?:1[5-9]|20)\d\d\s*-\s*(?:1[5-9]|20)?\d\d\s*$)");
-  static const RE2 kAsked(R"((?i)^\s*(?:calculate|compute|calculator|solve|evaluate|how much is)|=\s*\??\s*$|calculator\s*$)");
+  static const RE2 kAsked(
+      R"((?i)^\s*(?:calculate|compute|calculator|solve|evaluate|how much is)|=\s*\??\s*$)"
+      R"(|calculator\s*$)");
   if (RE2::PartialMatch(sum, kYears)) return false;
   return RE2::PartialMatch(sum, kClearOperator) || RE2::PartialMatch(sum, kSpaced) ||
          RE2::PartialMatch(text, kAsked);

@@ -6,18 +6,17 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <fstream>
 #include <iterator>
 
+#include "case_file.hpp"
 #include "grading/behavior.hpp"
 #include "grading/rule_graders.hpp"
 
 namespace understudy {
 namespace {
 
-constexpr const char* kGoldenFile =
-    UNDERSTUDY_SOURCE_DIR "/src/grading/testdata/golden_verdicts.txt";
+constexpr const char* kGoldenFile = UNDERSTUDY_CASES "/golden_verdicts.txt";
 
 char letter(Verdict verdict) {
   switch (verdict) {
@@ -54,7 +53,7 @@ std::string current_verdicts() {
 
 TEST(GoldenVerdicts, AreThoseOfThisEngineVersion) {
   const std::string current = current_verdicts();
-  if (std::getenv("UNDERSTUDY_UPDATE") != nullptr) {
+  if (cases::updating()) {
     std::ofstream(kGoldenFile, std::ios::binary) << current;
     GTEST_SKIP() << "rewrote " << kGoldenFile;
   }
