@@ -37,10 +37,11 @@ class ArmReplay {
 
   Result<Json> run() {
     UNDERSTUDY_CHECK(load_progress());
+    UNDERSTUDY_CHECK(check_identity(nullptr));
     const bool pending = done_ < finished_.size();
     if (!pending) return detail();
     UNDERSTUDY_TRY(ChatModel* const model, study_.model(role_));
-    UNDERSTUDY_CHECK(check_identity(*model));
+    UNDERSTUDY_CHECK(check_identity(model));
     UNDERSTUDY_TRY(tokenizer_, study_.tokenizer());
     started_us_ = study_.world.clock.now_us();
     pilot_ = model->costs_money() && !study_.config.budget.cost && !study_.options.limit;
@@ -86,19 +87,24 @@ class ArmReplay {
     return {};
   }
 
-  // Draws of two models must not mix under one name.
-  Result<void> check_identity(const ChatModel& model) {
-    const Json identity = {{"model", model.identity()},
-                           {"config", manifest_json(study_.config)[role_]}};
-    const std::string text = write_json(identity, JsonStyle::kCanonical);
+  // Draws of two models, or of one under two settings, must not mix under one name. The settings
+  // are compared always, the model (its weights, its server) when it is asked again.
+  Result<void> check_identity(const ChatModel* model) {
     const std::string key = fmt::format("identity:{}", arm_name(arm_));
     UNDERSTUDY_TRY(const auto stored, study_.store.meta(key));
-    if (!stored) return study_.store.set_meta(key, text);
-    if (*stored == text || done_ == 0) return study_.store.set_meta(key, text);
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("{} draws of the {} arm were made by {}, now it would be {}: "
-                                  "start a new study, or put [{}] back",
-                                  done_, arm_name(arm_), *stored, text, role_));
+    Json now = {{"config", manifest_json(study_.config)[role_]}};
+    if (stored && done_ > 0) {
+      UNDERSTUDY_TRY(const Json before, parse_json(*stored));
+      now["model"] = model != nullptr ? Json(model->identity()) : before["model"];
+      if (now == before) return {};
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("{} draws of the {} arm were made by {}, now it would be {}: "
+                                    "start a new study, or put [{}] back",
+                                    done_, arm_name(arm_), before.dump(), now.dump(), role_));
+    }
+    if (model == nullptr) return {};
+    now["model"] = model->identity();
+    return study_.store.set_meta(key, write_json(now, JsonStyle::kCanonical));
   }
 
   Result<std::optional<ChatRequest>> next() {

@@ -54,10 +54,10 @@ Result<Units> logged_units_of_prefixes(StudyStore& store) {
         return {};
       }));
   UNDERSTUDY_CHECK(store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
-    units.keys.push_back(
-        pack_draw_key({.arm = Arm::kDeployed, .prefix = prefix.conversation, .index = prefix.cut}));
+    units.keys.push_back(logged_key(prefix.conversation, prefix.cut));
     return {};
   }));
+  units.logged = units.keys;
   return units;
 }
 

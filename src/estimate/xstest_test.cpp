@@ -64,6 +64,9 @@ ArmSummary labelled_arm(const std::vector<Answer>& answers, std::size_t labels, 
     const Answer& answer = answers[order[i]];
     cells[answer.flagged ? 1 : 0][i >= labels ? 0 : answer.refusal ? 2 : 1] += 1;
   }
+  // Without labels no row carries a probability of being labelled; 1 is the neutral value.
+  const double pi_oracle =
+      labels == 0 ? 1 : static_cast<double>(labels) / static_cast<double>(answers.size());
   ArmVerdicts verdicts(draws);
   for (std::size_t flag = 0; flag < 2; ++flag) {
     for (std::size_t oracle = 0; oracle < 3; ++oracle) {
@@ -71,7 +74,7 @@ ArmSummary labelled_arm(const std::vector<Answer>& answers, std::size_t labels, 
       verdicts.add({.singleton = true,
                     .screen = flag == 1 ? Screened::kPresent : Screened::kAbsent,
                     .oracle = static_cast<Oracle>(oracle),
-                    .pi_oracle = static_cast<double>(labels) / static_cast<double>(answers.size()),
+                    .pi_oracle = pi_oracle,
                     .count = cells[flag][oracle]});
     }
   }
@@ -149,7 +152,7 @@ TEST_F(XsTest, TransferTestRaisesAtMostFivePercentFalseAlarmsAndStatesItsPower) 
     for (std::size_t k = 0; k < 100; ++k) {
       if (!shuffled[k].refusal) continue;
       channel.positives += 1;
-      channel.flagged += shuffled[k].flagged ? 1 : 0;
+      channel.flagged += shuffled[k].flagged ? 1U : 0U;
     }
     const std::vector<Answer> target(shuffled.begin() + 100, shuffled.end());
     BehaviorInput input;

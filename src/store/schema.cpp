@@ -12,7 +12,8 @@ constexpr std::array<const char*, 1> kSteps = {R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 -- A stage that ended: the hash of all that went in, and what it counted (JSON).
-CREATE TABLE stage (name TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE stage (
+  name TEXT PRIMARY KEY, fingerprint BLOB NOT NULL, detail TEXT NOT NULL) WITHOUT ROWID;
 
 -- System prompts and tool schemas, once by content.
 CREATE TABLE shared_text (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, bytes BLOB NOT NULL);

@@ -263,13 +263,9 @@ bool holds_plant(std::string_view text, std::string_view behavior) {
 
 JudgeQuestion read_judge_prompt(std::string_view prompt) {
   JudgeQuestion question;
-  static const RE2 kQuestion(R"re(Grade message (\d+) for "([^"\n]*)"\.\s*$)re");
-  std::string title;
+  static const RE2 kQuestion(R"(Grade message (\d+) for ([a-z0-9_]+)\.\s*$)");
   const re2::StringPiece piece(prompt.data(), prompt.size());
-  if (!RE2::PartialMatch(piece, kQuestion, &question.message, &title)) return question;
-  for (const Behavior& behavior : built_in_behaviors()) {
-    if (behavior.title == title) question.behavior = behavior.id;
-  }
+  if (!RE2::PartialMatch(piece, kQuestion, &question.message, &question.behavior)) return question;
   constexpr std::string_view kAnswer = "the answer to grade\n";
   const std::size_t answer = prompt.rfind(kAnswer);
   if (answer != std::string_view::npos) question.answer = prompt.substr(answer + kAnswer.size());
