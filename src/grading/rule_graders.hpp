@@ -20,8 +20,8 @@
 namespace understudy {
 
 /// Semantic version of what the rule code does with the data of behavior files: a forecast holds
-/// it, and `verify` refuses when it differs. Golden verdicts pin it (tests/cases/rule_golden_test.cpp): major
-/// when verdicts on the golden corpus change.
+/// it, and `verify` refuses when it differs. Golden verdicts pin it
+/// (tests/cases/rule_golden_test.cpp): major when verdicts on the golden corpus change.
 inline constexpr std::string_view kRuleEngineVersion = "1.0.0";
 
 class RuleGraders {
