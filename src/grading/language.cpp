@@ -123,6 +123,12 @@ struct Cld2Answer {
 };
 
 Cld2Answer ask_cld2(std::string_view text) {
+  // CLD2 reads beyond its tables on bytes that are not UTF-8.
+  std::string valid;
+  if (!is_valid_utf8(text)) {
+    valid = replace_invalid_utf8(text);
+    text = valid;
+  }
   Cld2Answer answer;
   std::array<double, 3> scores{};
   int text_bytes = 0;
@@ -148,7 +154,7 @@ constexpr int kPartPercentMin = 15;
 std::string detect_language(std::string_view text) {
   LatinCounts counts = count_words(utf8_prefix(text, kLookBytes));
   const auto is_english = [&] {
-    return counts.words >= 8 && counts.english * 9 >= counts.words &&
+    return counts.words >= 8 && counts.english >= 2 && counts.english * 9 >= counts.words &&
            counts.other_bytes * 8 <= counts.ascii_letters;
   };
   if (is_english()) return "en";
