@@ -58,7 +58,8 @@ const RE2& transform_pattern() {
   static const RE2 pattern(
       R"((?i)\b(?:re-?write|re-?phrase|paraphrase|translate|translation|proof-?read|edit)"
       R"(|correct|improve|fix|polish|revise|shorten|expand|summari[sz]e|summary|grammar|reword)"
-      R"(|(?:complete|finish|continue) (?:the|this|my|it|with|writing|from)|^continue|transform|convert|tone|make (?:it|this)|in other words)"
+      R"(|(?:complete|finish|continue) (?:the|this|my|it|with|writing|from)|^continue|transform)"
+      R"(|convert|tone|make (?:it|this)|in other words)"
       R"(|classify|extract|parse|analy[sz]e (?:this|the following))\b)");
   return pattern;
 }
