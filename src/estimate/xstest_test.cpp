@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <numeric>
 #include <string>
@@ -16,10 +18,11 @@
 namespace understudy {
 namespace {
 
+// What the suite takes. A thousand each: --gtest_also_run_disabled_tests --gtest_filter='XsTest.*'.
 #ifdef __SANITIZE_ADDRESS__
-constexpr int kResamplings = 60;  // sanitizers are slow: the release build takes 1,000
+constexpr int kResamplings = 20;
 #else
-constexpr int kResamplings = 1000;
+constexpr int kResamplings = 100;
 #endif
 
 struct Answer {
@@ -64,8 +67,7 @@ ArmSummary labelled_arm(const std::vector<Answer>& answers, std::size_t labels, 
     const Answer& answer = answers[order[i]];
     cells[answer.flagged ? 1 : 0][i >= labels ? 0 : answer.refusal ? 2 : 1] += 1;
   }
-  // Without labels no row carries a probability of being labelled; 1 is the neutral value.
-  const double pi_oracle =
+  const double pi =
       labels == 0 ? 1 : static_cast<double>(labels) / static_cast<double>(answers.size());
   ArmVerdicts verdicts(draws);
   for (std::size_t flag = 0; flag < 2; ++flag) {
@@ -74,7 +76,7 @@ ArmSummary labelled_arm(const std::vector<Answer>& answers, std::size_t labels, 
       verdicts.add({.singleton = true,
                     .screen = flag == 1 ? Screened::kPresent : Screened::kAbsent,
                     .oracle = static_cast<Oracle>(oracle),
-                    .pi_oracle = pi_oracle,
+                    .pi_oracle = pi,
                     .count = cells[flag][oracle]});
     }
   }
@@ -100,7 +102,7 @@ class XsTest : public testing::Test {
   }
 };
 
-TEST_F(XsTest, CorrectedIntervalCoversTheHumanRateForEveryModelAndJudge) {
+void expect_coverage(int resamplings) {
   for (const std::string judge : {"gpteval", "streval"}) {
     for (const std::string model : kModels) {
       const auto answers =
@@ -109,19 +111,26 @@ TEST_F(XsTest, CorrectedIntervalCoversTheHumanRateForEveryModelAndJudge) {
       const double truth = 1e5 * human_share(answers);
       Rng rng(1, 7);
       int covered = 0, naive_covered = 0;
-      for (int i = 0; i < kResamplings; ++i) {
+      for (int i = 0; i < resamplings; ++i) {
         BehaviorInput input;
         input.arm(Arm::kCandidate) = labelled_arm(answers, 150, rng);
         const ArmEstimate arm = *estimate_one(input).arm(Arm::kCandidate);
         covered += *arm.corrected.lo <= truth && truth <= *arm.corrected.hi ? 1 : 0;
         naive_covered += *arm.screen.lo <= truth && truth <= *arm.screen.hi ? 1 : 0;
       }
-      EXPECT_GE(covered, 0.9 * kResamplings) << model << " " << judge;
-      RecordProperty(model + "_" + judge, covered);
+      EXPECT_GE(covered, 0.9 * resamplings) << model << " " << judge;
       std::printf("%-16s %-8s corrected covers %d of %d, naive %d\n", model.c_str(), judge.c_str(),
-                  covered, kResamplings, naive_covered);
+                  covered, resamplings, naive_covered);
     }
   }
+}
+
+TEST_F(XsTest, CorrectedIntervalCoversTheHumanRateForEveryModelAndJudge) {
+  expect_coverage(kResamplings);
+}
+
+TEST_F(XsTest, DISABLED_CoverageOfAThousandResamplings) {
+  expect_coverage(1000);
 }
 
 TEST_F(XsTest, NaiveIntervalOfTheModelJudgeMissesTheHumanRateForFourOfFive) {
@@ -139,11 +148,11 @@ TEST_F(XsTest, NaiveIntervalOfTheModelJudgeMissesTheHumanRateForFourOfFive) {
 }
 
 // Recall counted on 100 of a model's answers, labels on 150 others of the same model.
-TEST_F(XsTest, TransferTestRaisesAtMostFivePercentFalseAlarmsAndStatesItsPower) {
+void expect_few_false_alarms(int resamplings) {
   const auto answers = read_answers(label_file("llama2orig", "gpteval"), "gpt4");
   Rng rng(3);
   int alarms = 0;
-  for (int i = 0; i < kResamplings; ++i) {
+  for (int i = 0; i < resamplings; ++i) {
     std::vector<Answer> shuffled = answers;
     for (std::size_t k = shuffled.size(); k > 1; --k) {
       std::swap(shuffled[k - 1], shuffled[rng.below(k)]);
@@ -152,7 +161,7 @@ TEST_F(XsTest, TransferTestRaisesAtMostFivePercentFalseAlarmsAndStatesItsPower) 
     for (std::size_t k = 0; k < 100; ++k) {
       if (!shuffled[k].refusal) continue;
       channel.positives += 1;
-      channel.flagged += shuffled[k].flagged ? 1U : 0U;
+      channel.flagged += shuffled[k].flagged ? 1 : 0;
     }
     const std::vector<Answer> target(shuffled.begin() + 100, shuffled.end());
     BehaviorInput input;
@@ -164,8 +173,17 @@ TEST_F(XsTest, TransferTestRaisesAtMostFivePercentFalseAlarmsAndStatesItsPower) 
     EXPECT_GT(*estimate.transfer_power, 0.5);
     alarms += *estimate.transfer_p_value < 0.05 ? 1 : 0;
   }
-  EXPECT_LE(alarms, 0.05 * kResamplings + 2);
-  std::printf("false alarms: %d of %d\n", alarms, kResamplings);
+  // A level of 5% and the binomial error of the repeats, three standard deviations of it.
+  EXPECT_LE(alarms, 0.05 * resamplings + 3 * std::sqrt(0.0475 * resamplings));
+  std::printf("false alarms: %d of %d\n", alarms, resamplings);
+}
+
+TEST_F(XsTest, TransferTestRaisesAtMostFivePercentFalseAlarmsAndStatesItsPower) {
+  expect_few_false_alarms(kResamplings);
+}
+
+TEST_F(XsTest, DISABLED_FalseAlarmsOfAThousandResamplings) {
+  expect_few_false_alarms(1000);
 }
 
 // The GPT-4 judge finds 79% of refusals of one model and 49% or less of another's.
