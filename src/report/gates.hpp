@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "base/json.hpp"
 #include "base/result.hpp"
+#include "report/json_fwd.hpp"
 
 namespace understudy {
 

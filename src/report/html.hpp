@@ -8,8 +8,8 @@
 #include <string_view>
 #include <vector>
 
-#include "base/json.hpp"
 #include "base/result.hpp"
+#include "report/json_fwd.hpp"
 
 namespace understudy {
 

@@ -220,6 +220,14 @@ TEST(HtmlReport, ShowsTheNumbersOfTheViewModel) {
   }
 }
 
+TEST(HtmlReport, EveryRateOfAnArmHasItsCountsAndMethod) {
+  EXPECT_THAT(page(testdata::report()),
+              HasSubstr("<tr><th scope=\"row\">Candidate</th><td data-label=\"Rate\">screen</td>"
+                        "<td data-label=\"Per 100,000\">6,000 (3,000–11,000)</td>"
+                        "<td data-label=\"Found\">9</td><td data-label=\"Of\">148</td>"
+                        "<td data-label=\"Method\">jeffreys, clustered</td></tr>"));
+}
+
 TEST(HtmlReport, EveryPlotHasATitleAndADescription) {
   const std::string html = page(testdata::report());
   const auto count = [&](std::string_view text) {

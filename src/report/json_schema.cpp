@@ -6,6 +6,8 @@
 #include <array>
 #include <string_view>
 
+#include "base/json.hpp"
+
 namespace understudy {
 namespace {
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "base/json.hpp"
+#include "report/json_fwd.hpp"
 
 namespace understudy {
 

@@ -8,6 +8,7 @@
 #include <map>
 #include <numeric>
 
+#include "base/json.hpp"
 #include "report/numbers.hpp"
 
 namespace understudy {

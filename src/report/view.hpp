@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/json.hpp"
 #include "base/result.hpp"
+#include "report/json_fwd.hpp"
 
 namespace understudy {
 
