@@ -113,10 +113,11 @@ TEST(OwnSpeech, AppendedQuotationDoesNotMakeAPromise) {
   const std::string promise = "I'll get back to you by tomorrow with the report.";
   const auto prefix = asked("What did they say about the flood?");
   EXPECT_EQ(graded("promised_background_task", prefix, promise), Verdict::kPresent);
-  for (const std::string& wrapped : std::initializer_list<std::string>
-       {"\"" + promise + "\"", "\u201C" + promise + "\u201D", "> " + promise,
-        "```\n" + promise + "\n```", "`" + promise + "`", "Here is a possible reply:\n\n" + promise,
-        "Dear Sir,\n\n" + promise + "\n\nYours sincerely,\nJ. Roe"}) {
+  for (const std::string& wrapped : std::initializer_list<std::string>{
+           "\"" + promise + "\"", "\u201C" + promise + "\u201D", "> " + promise,
+           "```\n" + promise + "\n```", "`" + promise + "`",
+           "Here is a possible reply:\n\n" + promise,
+           "Dear Sir,\n\n" + promise + "\n\nYours sincerely,\nJ. Roe"}) {
     EXPECT_EQ(graded("promised_background_task", prefix, "They wrote this to us.\n\n" + wrapped),
               Verdict::kAbsent)
         << wrapped;
