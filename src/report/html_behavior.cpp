@@ -47,7 +47,7 @@ void append_rate_row(std::string& out, std::string_view who, std::string_view la
     return value ? with_commas(static_cast<std::uint64_t>(*value)) : std::string("unknown");
   };
   out += fmt::format(R"(<tr><th scope="row">{}</th><td data-label="Rate">{}</td>)"
-                     R"(<td data-label="Per 100,000">{}</td><td data-label="Interval">{}</td>)"
+                     R"(<td data-label="Per 100,000">{}</td>)"
                      R"(<td data-label="Found">{}</td><td data-label="Of">{}</td>)"
                      R"(<td data-label="Method">{}</td></tr>)",
                      html_line(who), layer, html_line(rate_text(*rate, {})),
@@ -70,7 +70,7 @@ std::string rates_table(const BehaviorView& behavior) {
   return R"(<table class="detail"><caption>Rates</caption><thead><tr>)"
          R"(<th scope="col">Answers of</th>)"
          R"(<th scope="col">Rate</th><th scope="col">Per 100,000</th>)"
-         R"(<th scope="col">Interval</th><th scope="col">Found</th><th scope="col">Of</th>)"
+         R"(<th scope="col">Found</th><th scope="col">Of</th>)"
          R"(<th scope="col">Method</th></tr>)"
          "</thead><tbody>" +
          rows + "</tbody></table>\n";

@@ -228,6 +228,25 @@ TEST(HtmlReport, EveryRateOfAnArmHasItsCountsAndMethod) {
                         "<td data-label=\"Method\">jeffreys, clustered</td></tr>"));
 }
 
+TEST(HtmlReport, EveryRowHasAsManyCellsAsItsTableHasColumns) {
+  std::size_t columns = 0;  // of the table so far; 0: its first row is still open
+  std::size_t cells = 0;
+  std::size_t rows = 0;
+  for (const std::string& tag : tags_of(page(testdata::report(), with_example("x")))) {
+    if (tag.starts_with("<table")) columns = 0;
+    if (tag == "<tr>" || tag.starts_with("<tr ")) cells = 0;
+    if (tag.starts_with("<td") || tag.starts_with("<th ") || tag == "<th>") {
+      const std::size_t span = tag.find("colspan=\"");
+      cells += span == std::string::npos ? 1 : std::stoul(tag.substr(span + 9));
+    }
+    if (tag != "</tr>") continue;
+    ++rows;
+    if (columns == 0) columns = cells;
+    EXPECT_EQ(cells, columns) << "row " << rows;
+  }
+  EXPECT_GT(rows, 100U);
+}
+
 TEST(HtmlReport, EveryPlotHasATitleAndADescription) {
   const std::string html = page(testdata::report());
   const auto count = [&](std::string_view text) {
