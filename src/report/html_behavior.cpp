@@ -50,9 +50,8 @@ void append_rate_row(std::string& out, std::string_view who, std::string_view la
                      R"(<td data-label="Per 100,000">{}</td>)"
                      R"(<td data-label="Found">{}</td><td data-label="Of">{}</td>)"
                      R"(<td data-label="Method">{}</td></tr>)",
-                     html_line(who), layer, html_line(rate_text(*rate, {})),
-                     level_text(rate->level), number(rate->k), number(rate->n),
-                     html_line(rate->method.empty() ? "unknown" : rate->method));
+                     html_line(who), layer, html_line(rate_text(*rate, {})), number(rate->k),
+                     number(rate->n), html_line(rate->method.empty() ? "unknown" : rate->method));
 }
 
 std::string rates_table(const BehaviorView& behavior) {
