@@ -94,11 +94,11 @@ Grid history_prior(const HistoryFit& fit) {
   return prior;
 }
 
-Grid student_prior(double center, double scale) {
+Grid student_prior(double center, double scale, double freedom) {
   Grid prior{};
   for (int i = 0; i < kPoints; ++i) {
     const double u = (change_at(i) - center) / scale;
-    prior[static_cast<std::size_t>(i)] = 1 / ((1 + u * u / 3) * (1 + u * u / 3));
+    prior[static_cast<std::size_t>(i)] = std::pow(1 + u * u / freedom, -(freedom + 1) / 2);
   }
   normalize(prior);
   return prior;
@@ -121,13 +121,15 @@ const std::vector<PriorChoice>& prior_choices() {
     constexpr std::array<double, 9> kScales = {0.12, 0.18, 0.26, 0.38, 0.55, 0.75, 1.0, 1.35, 1.8};
     constexpr double kDefaultScale = 0.59;  // 0.85 ln 2
     std::vector<PriorChoice> list;
-    for (int c = -8; c <= 8; ++c) {
-      for (const double scale : kScales) {
-        const double center = 0.1 * c;
-        const double center_z = center / 0.3;
-        const double scale_z = std::log(scale / kDefaultScale) / 0.5;
-        list.push_back(
-            {student_prior(center, scale), -0.5 * (center_z * center_z + scale_z * scale_z)});
+    for (const double freedom : {3.0, 8.0}) {  // jumps are likely, or not so likely
+      for (int c = -4; c <= 4; ++c) {
+        for (const double scale : kScales) {
+          const double center = 0.1 * c;
+          const double center_z = center / 0.15;
+          const double scale_z = std::log(scale / kDefaultScale) / 0.5;
+          list.push_back({student_prior(center, scale, freedom),
+                          -0.5 * (center_z * center_z + scale_z * scale_z)});
+        }
       }
     }
     return list;
@@ -135,7 +137,7 @@ const std::vector<PriorChoice>& prior_choices() {
   return choices;
 }
 
-// The default prior, averaged over how well each (center, scale) explains all behaviors together.
+// The default prior, averaged over how well each choice explains all behaviors together.
 Grid fitted_prior(std::span<const Grid> likelihoods) {
   const std::vector<PriorChoice>& choices = prior_choices();
   std::vector<double> log_weights;
