@@ -161,7 +161,7 @@ void expect_few_false_alarms(int resamplings) {
     for (std::size_t k = 0; k < 100; ++k) {
       if (!shuffled[k].refusal) continue;
       channel.positives += 1;
-      channel.flagged += shuffled[k].flagged ? 1 : 0;
+      channel.flagged += shuffled[k].flagged ? 1U : 0U;
     }
     const std::vector<Answer> target(shuffled.begin() + 100, shuffled.end());
     BehaviorInput input;
