@@ -53,6 +53,13 @@ Result<const Tokenizer*> Study::tokenizer() {
   return made->tokenizer();
 }
 
+Result<Spending*> Study::spending() {
+  if (!spent) {
+    UNDERSTUDY_TRY(spent, Spending::load(store, config, world.clock));
+  }
+  return &*spent;
+}
+
 Result<std::optional<Json>> stored_detail(StudyStore& store, std::string_view stage,
                                           const Digest& fingerprint) {
   UNDERSTUDY_TRY(const auto record, store.stage(stage));

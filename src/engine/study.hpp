@@ -13,6 +13,7 @@
 #include "base/json.hpp"
 #include "engine/model_loop.hpp"
 #include "engine/progress.hpp"
+#include "engine/spending.hpp"
 #include "engine/study_config.hpp"
 #include "store/study_store.hpp"
 
@@ -40,6 +41,7 @@ struct Study {
   World world;
   RunOptions options;
   std::map<std::string, std::unique_ptr<ChatModel>> models;  ///< made when first needed, by role
+  std::optional<Spending> spent = {};                        ///< loaded when first needed
 
   [[nodiscard]] const std::string& directory() const { return store.directory(); }
   /// The model of a role: "candidate", "deployed", "judge" … The role is configured.
@@ -49,6 +51,8 @@ struct Study {
   /// alone decides whether the frame is up to date, so that nothing needs to be loaded to know.
   [[nodiscard]] std::string tokenizer_name() const;
   [[nodiscard]] Result<const Tokenizer*> tokenizer();
+  /// What all models have used, and the budget.
+  [[nodiscard]] Result<Spending*> spending();
 };
 
 /// What a stage did: whether it had anything to do, and what it counted.

@@ -1,0 +1,158 @@
+#include "engine/arm_draws.hpp"
+
+#include <fmt/format.h>
+
+#include "ingest/deidentify/deidentifier.hpp"
+
+namespace understudy {
+
+std::string role_of(Arm arm) {
+  UNDERSTUDY_ASSERT(arm == Arm::kCandidate || arm == Arm::kDeployedReplay);
+  return arm == Arm::kCandidate ? "candidate" : "deployed";
+}
+
+Result<std::vector<PrefixPlace>> prefix_places(StudyStore& store) {
+  UNDERSTUDY_TRY(const auto sample, store.stage("sample"));
+  if (!sample) return unexpected(ErrorCode::kUsage, "no prefixes yet: `understudy sample` first");
+  std::vector<PrefixPlace> prefixes;
+  UNDERSTUDY_CHECK(store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
+    UNDERSTUDY_ASSERT(prefix.id == static_cast<std::int64_t>(prefixes.size()) + 1);
+    prefixes.push_back({.conversation = prefix.conversation, .cut = prefix.cut});
+    return {};
+  }));
+  return prefixes;
+}
+
+Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> prefixes) {
+  ArmDraws draws(study, arm);
+  draws.draws_ = study.config.sample.draws;
+  draws.prefixes_ = std::move(prefixes);
+  if (study.options.limit && *study.options.limit < draws.prefixes_.size()) {
+    draws.prefixes_.resize(*study.options.limit);
+  }
+  draws.finished_.assign(draws.prefixes_.size() * draws.draws_, false);
+  UNDERSTUDY_CHECK(
+      study.store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
+        const auto prefix = static_cast<std::size_t>(status.key.prefix - 1);
+        if (prefix >= draws.prefixes_.size() || status.key.index >= draws.draws_) return {};
+        if (status.failed && study.options.retry_errors) return {};
+        draws.finished_[prefix * draws.draws_ + status.key.index] = true;
+        ++draws.done_;
+        if (status.failed) ++draws.failed_[std::string(failure_name(*status.failed))];
+        return {};
+      }));
+  return draws;
+}
+
+std::uint64_t ArmDraws::failed_count() const {
+  std::uint64_t count = 0;
+  for (const auto& [reason, of_reason] : failed_) count += of_reason;
+  return count;
+}
+
+RoleProgress ArmDraws::progress() const {
+  return {.role = role_, .done = done_, .in_flight = in_flight_.size()};
+}
+
+DrawKey ArmDraws::key_of(std::size_t number) const {
+  return {.arm = arm_,
+          .prefix = static_cast<std::int64_t>(number / draws_) + 1,
+          .index = static_cast<std::uint32_t>(number % draws_)};
+}
+
+Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
+  const std::string key = fmt::format("identity:{}", arm_name(arm_));
+  UNDERSTUDY_TRY(const auto stored, study_->store.meta(key));
+  Json now = {{"config", manifest_json(study_->config)[role_]}};
+  if (stored && done_ > 0) {
+    UNDERSTUDY_TRY(const Json before, parse_json(*stored));
+    now["model"] = model ? Json(*model) : before["model"];
+    if (now == before) return {};
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("{} draws of the {} arm were made by {}, now it would be {}: "
+                                  "start a new study, or put [{}] back",
+                                  done_, arm_name(arm_), before.dump(), now.dump(), role_));
+  }
+  if (!model) return {};
+  now["model"] = *model;
+  return study_->store.set_meta(key, write_json(now, JsonStyle::kCanonical));
+}
+
+Result<ArmDraws::Text> ArmDraws::text_of(std::int64_t prefix) {
+  const PrefixPlace place = prefixes_.at(static_cast<std::size_t>(prefix - 1));
+  if (!last_ || last_->id != place.conversation) {
+    UNDERSTUDY_TRY(StoredConversation stored, study_->store.conversation(place.conversation));
+    last_ = std::make_shared<const StoredConversation>(std::move(stored));
+  }
+  return last_;
+}
+
+Result<ChatRequest> ArmDraws::request(std::size_t number) {
+  const DrawKey key = key_of(number);
+  UNDERSTUDY_TRY(const Text stored, text_of(key.prefix));
+  const Conversation& text = stored->conversation;
+  const std::uint32_t cut = prefixes_[static_cast<std::size_t>(key.prefix - 1)].cut;
+  ChatRequest request;
+  request.id = static_cast<std::uint64_t>(pack_draw_key(key));
+  request.messages.assign(text.messages.begin(), text.messages.begin() + cut);
+  request.tools = text.tools;
+  request.sampling = study_->model_config(role_).sampling;
+  request.prefix_identity = prefix_identity(study_->config.logs.source, text.id, cut);
+  request.draw_index = key.index;
+  request.seed =
+      draw_seed(study_->config.sample.seed, "replay", arm_, request.prefix_identity, key.index);
+  return request;
+}
+
+Result<ChatRequest> ArmDraws::ask(std::size_t number) {
+  UNDERSTUDY_TRY(ChatRequest asked, request(number));
+  in_flight_.emplace(asked.id, last_);
+  return asked;
+}
+
+Result<void> ArmDraws::store(std::vector<ChatOutcome> outcomes) {
+  UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study_->tokenizer());
+  UNDERSTUDY_TRY(Spending* const spending, study_->spending());
+  const auto window = study_->config.window_tokens();
+  UNDERSTUDY_TRY(Transaction transaction, study_->store.transaction());
+  for (ChatOutcome& ended : outcomes) {
+    StoredDraw draw{.key = unpack_draw_key(static_cast<std::int64_t>(ended.id)),
+                    .attempts = ended.attempts,
+                    .outcome = std::move(ended.outcome),
+                    .window_bytes = {}};
+    const auto held = in_flight_.find(ended.id);
+    if (auto* const completion = std::get_if<Completion>(&draw.outcome)) {
+      spending->add(role_, completion->usage);
+      // Fresh answers go the way of the logged ones: de-identified, then cut to the window.
+      Text text;
+      if (held != in_flight_.end()) text = held->second;
+      if (text == nullptr) {
+        UNDERSTUDY_TRY(text, text_of(draw.key.prefix));
+      }
+      const Conversation& before = text->conversation;
+      const std::uint32_t cut = prefixes_[static_cast<std::size_t>(draw.key.prefix - 1)].cut;
+      deidentifier_after(before.messages, cut, before.tools).apply(*completion);
+      if (window) {
+        const std::size_t size = tokenizer->first_tokens(completion->content, *window).size();
+        if (size < completion->content.size()) draw.window_bytes = size;
+      }
+    }
+    if (held != in_flight_.end()) in_flight_.erase(held);
+    UNDERSTUDY_CHECK(study_->store.add_draw(draw));
+    finish(draw);
+  }
+  UNDERSTUDY_CHECK(spending->save(study_->store));
+  return transaction.commit();
+}
+
+void ArmDraws::finish(const StoredDraw& draw) {
+  const std::size_t number =
+      static_cast<std::size_t>(draw.key.prefix - 1) * draws_ + draw.key.index;
+  if (!finished_[number]) ++done_;
+  finished_[number] = true;
+  if (const auto* const failure = std::get_if<Failure>(&draw.outcome)) {
+    ++failed_[std::string(failure_name(failure->reason))];
+  }
+}
+
+}  // namespace understudy

@@ -1,0 +1,78 @@
+#pragma once
+// The draws of one replayed arm: which are finished, what each one asks, and what becomes of an
+// answer. Live replay and batch files both go through here, so that both give the same records.
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "engine/spending.hpp"
+#include "engine/study.hpp"
+
+namespace understudy {
+
+/// "candidate" or "deployed": whose [section] of study.toml answers for the arm.
+[[nodiscard]] std::string role_of(Arm arm);
+
+/// Where a prefix ends; by prefix id - 1.
+struct PrefixPlace {
+  std::int64_t conversation = 0;
+  std::uint32_t cut = 0;
+};
+/// Fails with kUsage when nothing is sampled yet.
+[[nodiscard]] Result<std::vector<PrefixPlace>> prefix_places(StudyStore& store);
+
+class ArmDraws {
+ public:
+  /// Reads who has ended. With `limit` only the first prefixes count; with `retry_errors` what
+  /// failed is not finished. `study` must outlive it.
+  [[nodiscard]] static Result<ArmDraws> load(Study& study, Arm arm,
+                                             std::vector<PrefixPlace> prefixes);
+
+  [[nodiscard]] Arm arm() const { return arm_; }
+  [[nodiscard]] const std::string& role() const { return role_; }
+  /// All that the configuration asks for; draws are numbered [0, total), in the order of work.
+  [[nodiscard]] std::size_t total() const { return finished_.size(); }
+  [[nodiscard]] bool is_finished(std::size_t number) const { return finished_[number]; }
+  [[nodiscard]] std::uint64_t done() const { return done_; }
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& failed() const { return failed_; }
+  [[nodiscard]] std::uint64_t failed_count() const;
+  [[nodiscard]] RoleProgress progress() const;
+  [[nodiscard]] DrawKey key_of(std::size_t number) const;
+
+  /// Draws of two models, or of one under two settings, must not mix under one name. The settings
+  /// are compared always, the model (its weights, its server) when it is asked: then it is named.
+  Result<void> check_identity(const std::optional<std::string>& model);
+
+  /// What a draw asks; `id` is its packed key.
+  [[nodiscard]] Result<ChatRequest> request(std::size_t number);
+  /// The same, and keeps the conversation at hand until its answer is stored.
+  [[nodiscard]] Result<ChatRequest> ask(std::size_t number);
+  /// Answers of this arm in any order, by packed key: de-identified, measured against the window,
+  /// and stored together with what they used. Durable when it returns.
+  Result<void> store(std::vector<ChatOutcome> outcomes);
+
+ private:
+  using Text = std::shared_ptr<const StoredConversation>;
+  ArmDraws(Study& study, Arm arm) : study_(&study), arm_(arm), role_(role_of(arm)) {}
+  [[nodiscard]] Result<Text> text_of(std::int64_t prefix);
+  void finish(const StoredDraw& draw);
+
+  Study* study_;
+  Arm arm_;
+  std::string role_;
+  std::uint32_t draws_ = 1;  ///< per prefix
+  std::vector<PrefixPlace> prefixes_;
+  std::vector<bool> finished_;
+  std::uint64_t done_ = 0;
+  std::map<std::string, std::uint64_t> failed_;
+  Text last_;  ///< cuts of one conversation stand together
+  std::unordered_map<std::uint64_t, Text> in_flight_;
+};
+
+}  // namespace understudy
