@@ -29,6 +29,10 @@ function(understudy_module name)
   if(tests)
     add_executable(${name}_test ${tests})
     target_link_libraries(${name}_test PRIVATE us_${name} GTest::gmock GTest::gtest_main rapidcheck)
+    # Optimizing a test costs more time than its run saves: half of the dev build is tests.
+    if(UNDERSTUDY_SANITIZE)
+      target_compile_options(${name}_test PRIVATE -O0)
+    endif()
     target_compile_definitions(${name}_test PRIVATE
       UNDERSTUDY_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
       UNDERSTUDY_CACHE_DIR="${UNDERSTUDY_CACHE_DIR}"
