@@ -64,6 +64,8 @@ Result<void> apply_flags(const StudyFlags& flags, StudyConfig& config) {
   if (flags.temperature) sampling.temperature = *flags.temperature;
   if (flags.top_p) sampling.top_p = *flags.top_p;
   if (flags.budget_cost) config.budget.cost = *flags.budget_cost;
+  if (flags.budget_tokens) config.budget.tokens = *flags.budget_tokens;
+  if (flags.budget_seconds) config.budget.seconds = *flags.budget_seconds;
   for (const std::string& role : flags.model_roles) {
     const std::size_t equals = role.find('=');
     if (equals == std::string::npos || equals == 0 || equals + 1 == role.size()) {
@@ -112,7 +114,9 @@ void add_study_flags(CLI::App& app, StudyFlags& flags) {
   app.add_option("--max-tokens", flags.max_tokens, "candidate.max_tokens");
   app.add_option("--max-connections", flags.max_connections, "replay.max_connections")
       ->check(CLI::Range(1, 100'000));
-  app.add_option("--budget-cost", flags.budget_cost, "budget.cost");
+  app.add_option("--budget-cost", flags.budget_cost, "budget.cost: pauses, exit code 5");
+  app.add_option("--budget-tokens", flags.budget_tokens, "budget.tokens: of prompts and answers");
+  app.add_option("--budget-seconds", flags.budget_seconds, "budget.seconds: of this call");
   app.add_option("--limit", flags.limit, "Replay the first so many prefixes only (a random part)");
   app.add_flag("--retry-errors", flags.retry_errors, "Ask again for what failed");
   add_display_flags(app, flags);
@@ -152,7 +156,8 @@ int with_study(const StudyFlags& flags, StudyStore::Mode mode,
               .world = {.clock = clock,
                         .stop = stop,
                         .progress = progress,
-                        .make_model = model_factory(environment, cache_directory())},
+                        .make_model = model_factory(environment, cache_directory()),
+                        .name_remote = remote_factory(environment)},
               .options = {.limit = flags.limit, .retry_errors = flags.retry_errors},
               .models = {}};
   const Result<int> code = body(study);

@@ -21,6 +21,7 @@ struct StudyFlags {
   std::optional<std::string> model, model_base_url, seed;
   std::vector<std::string> model_roles;  ///< ROLE=PROVIDER/NAME
   std::optional<std::uint64_t> prefixes, limit, max_connections, draws, max_tokens;
+  std::optional<std::uint64_t> budget_tokens, budget_seconds;
   std::optional<double> temperature, top_p, budget_cost;
   bool retry_errors = false;
   bool json = false;

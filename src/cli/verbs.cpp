@@ -21,6 +21,7 @@ constexpr std::array kVerbs = {
     Verb{"grade", "stage 4: grade every answer", run_grade},
     Verb{"estimate", "stage 5: verdicts to rates with intervals", run_estimate},
     Verb{"report", "stage 6: report.json and report.html from what is stored", run_report},
+    Verb{"batch", "the same replay through batch files: submit, status, collect", run_batch},
     Verb{"behaviors", "the graders: list, show one, test a file's examples", run_behaviors},
     Verb{"calibrate", "worlds with known truth: coverage and error of our estimates",
          run_calibrate},

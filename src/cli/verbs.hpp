@@ -28,5 +28,6 @@ int run_replay(const std::vector<std::string>& arguments);
 int run_grade(const std::vector<std::string>& arguments);
 int run_estimate(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
+int run_batch(const std::vector<std::string>& arguments);
 
 }  // namespace understudy

@@ -2,6 +2,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <numeric>
+
+#include "base/hash.hpp"
+#include "base/json.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
 
 namespace understudy {
@@ -23,6 +28,26 @@ Result<std::vector<PrefixPlace>> prefix_places(StudyStore& store) {
   return prefixes;
 }
 
+Result<std::vector<std::uint64_t>> prefix_identities(StudyStore& store, const std::string& source,
+                                                     const std::vector<PrefixPlace>& prefixes) {
+  std::vector<std::size_t> by_conversation(prefixes.size());
+  std::iota(by_conversation.begin(), by_conversation.end(), std::size_t{0});
+  std::sort(by_conversation.begin(), by_conversation.end(), [&](std::size_t a, std::size_t b) {
+    return prefixes[a].conversation < prefixes[b].conversation;
+  });
+  std::vector<std::uint64_t> identities(prefixes.size());
+  auto next = by_conversation.begin();
+  UNDERSTUDY_CHECK(store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
+    for (; next != by_conversation.end() && prefixes[*next].conversation == row.conversation;
+         ++next) {
+      identities[*next] = prefix_identity(source, row.external_id, prefixes[*next].cut);
+    }
+    return {};
+  }));
+  UNDERSTUDY_ASSERT(next == by_conversation.end());
+  return identities;
+}
+
 Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> prefixes) {
   ArmDraws draws(study, arm);
   draws.draws_ = study.config.sample.draws;
@@ -30,18 +55,62 @@ Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> 
   if (study.options.limit && *study.options.limit < draws.prefixes_.size()) {
     draws.prefixes_.resize(*study.options.limit);
   }
-  draws.finished_.assign(draws.prefixes_.size() * draws.draws_, false);
+  const std::size_t total = draws.prefixes_.size() * draws.draws_;
+  draws.finished_.assign(total, false);
+  draws.out_.assign(total, false);
+  UNDERSTUDY_CHECK(draws.load_out());
   UNDERSTUDY_CHECK(
       study.store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
-        const auto prefix = static_cast<std::size_t>(status.key.prefix - 1);
-        if (prefix >= draws.prefixes_.size() || status.key.index >= draws.draws_) return {};
-        if (status.failed && study.options.retry_errors) return {};
-        draws.finished_[prefix * draws.draws_ + status.key.index] = true;
+        const auto number = draws.number_of(status.key.prefix, status.key.index);
+        if (!number) return {};
+        // What failed and is out again is waited for.
+        if (status.failed && (study.options.retry_errors || draws.out_[*number])) return {};
+        if (draws.out_[*number]) --draws.out_count_;
+        draws.out_[*number] = false;
+        draws.finished_[*number] = true;
         ++draws.done_;
         if (status.failed) ++draws.failed_[std::string(failure_name(*status.failed))];
         return {};
       }));
   return draws;
+}
+
+Result<void> ArmDraws::load_out() {
+  const std::string settings =
+      write_json(manifest_json(study_->config)[role_], JsonStyle::kCanonical);
+  tag_ = hex(Sha256()
+                 .field(arm_name(arm_))
+                 .field(settings)
+                 .field(study_->config.sample.seed)
+                 .finish())
+             .substr(0, 8);
+  UNDERSTUDY_TRY(const auto frame, study_->store.stage("frame"));
+  if (frame) frame_ = hex(frame->fingerprint);
+  UNDERSTUDY_TRY(const std::vector<BatchFile> files, load_batches(study_->store));
+  for (const BatchFile& file : files) {
+    if (!is_of_this_study(file)) continue;
+    for (const auto& [first, count] : file.out) {
+      for (std::uint64_t at = first; at < first + count; ++at) {
+        const auto number =
+            number_of(static_cast<std::int64_t>(at / file.draws) + 1, at % file.draws);
+        if (!number || out_[*number]) continue;
+        out_[*number] = true;
+        ++out_count_;
+      }
+    }
+  }
+  return {};
+}
+
+bool ArmDraws::is_of_this_study(const BatchFile& file) const {
+  return file.arm == arm_ && file.tag == tag_ && file.frame == frame_;
+}
+
+std::optional<std::size_t> ArmDraws::number_of(std::int64_t prefix, std::uint64_t index) const {
+  if (prefix < 1 || index >= draws_) return std::nullopt;
+  const std::size_t number = static_cast<std::size_t>(prefix - 1) * draws_ + index;
+  if (number >= finished_.size()) return std::nullopt;
+  return number;
 }
 
 std::uint64_t ArmDraws::failed_count() const {
@@ -51,7 +120,7 @@ std::uint64_t ArmDraws::failed_count() const {
 }
 
 RoleProgress ArmDraws::progress() const {
-  return {.role = role_, .done = done_, .in_flight = in_flight_.size()};
+  return {.role = role_, .done = done_, .in_flight = in_flight_.size() + out_count_};
 }
 
 DrawKey ArmDraws::key_of(std::size_t number) const {
@@ -64,14 +133,15 @@ Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
   const std::string key = fmt::format("identity:{}", arm_name(arm_));
   UNDERSTUDY_TRY(const auto stored, study_->store.meta(key));
   Json now = {{"config", manifest_json(study_->config)[role_]}};
-  if (stored && done_ > 0) {
+  if (stored && done_ + out_count_ > 0) {
     UNDERSTUDY_TRY(const Json before, parse_json(*stored));
     now["model"] = model ? Json(*model) : before["model"];
     if (now == before) return {};
     return unexpected(ErrorCode::kUsage,
-                      fmt::format("{} draws of the {} arm were made by {}, now it would be {}: "
+                      fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
                                   "start a new study, or put [{}] back",
-                                  done_, arm_name(arm_), before.dump(), now.dump(), role_));
+                                  done_ + out_count_, arm_name(arm_), before.dump(), now.dump(),
+                                  role_));
   }
   if (!model) return {};
   now["model"] = *model;
@@ -148,6 +218,8 @@ Result<void> ArmDraws::store(std::vector<ChatOutcome> outcomes) {
 void ArmDraws::finish(const StoredDraw& draw) {
   const std::size_t number =
       static_cast<std::size_t>(draw.key.prefix - 1) * draws_ + draw.key.index;
+  if (out_[number]) --out_count_;
+  out_[number] = false;
   if (!finished_[number]) ++done_;
   finished_[number] = true;
   if (const auto* const failure = std::get_if<Failure>(&draw.outcome)) {

@@ -11,6 +11,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "engine/batch_ledger.hpp"
 #include "engine/spending.hpp"
 #include "engine/study.hpp"
 
@@ -26,11 +27,14 @@ struct PrefixPlace {
 };
 /// Fails with kUsage when nothing is sampled yet.
 [[nodiscard]] Result<std::vector<PrefixPlace>> prefix_places(StudyStore& store);
+/// prefix_identity of each, by prefix id - 1; reads no text.
+[[nodiscard]] Result<std::vector<std::uint64_t>> prefix_identities(
+    StudyStore& store, const std::string& source, const std::vector<PrefixPlace>& prefixes);
 
 class ArmDraws {
  public:
-  /// Reads who has ended. With `limit` only the first prefixes count; with `retry_errors` what
-  /// failed is not finished. `study` must outlive it.
+  /// Reads who has ended, and who is out in batch files. With `limit` only the first prefixes count;
+  /// with `retry_errors` what failed is not finished. `study` must outlive it.
   [[nodiscard]] static Result<ArmDraws> load(Study& study, Arm arm,
                                              std::vector<PrefixPlace> prefixes);
 
@@ -39,11 +43,24 @@ class ArmDraws {
   /// All that the configuration asks for; draws are numbered [0, total), in the order of work.
   [[nodiscard]] std::size_t total() const { return finished_.size(); }
   [[nodiscard]] bool is_finished(std::size_t number) const { return finished_[number]; }
+  /// Neither finished nor out in a batch file: may be asked.
+  [[nodiscard]] bool is_open(std::size_t number) const {
+    return !finished_[number] && !out_[number];
+  }
   [[nodiscard]] std::uint64_t done() const { return done_; }
+  [[nodiscard]] std::uint64_t out() const { return out_count_; }
   [[nodiscard]] const std::map<std::string, std::uint64_t>& failed() const { return failed_; }
   [[nodiscard]] std::uint64_t failed_count() const;
   [[nodiscard]] RoleProgress progress() const;
   [[nodiscard]] DrawKey key_of(std::size_t number) const;
+  /// Nothing for a draw that the configuration does not ask for.
+  [[nodiscard]] std::optional<std::size_t> number_of(std::int64_t prefix,
+                                                     std::uint64_t index) const;
+  /// Eight hexadecimal digits of the arm, its settings and the seed: in the ids of batch requests.
+  [[nodiscard]] const std::string& tag() const { return tag_; }
+  /// Hash of the frame that numbers count in.
+  [[nodiscard]] const std::string& frame() const { return frame_; }
+  [[nodiscard]] bool is_of_this_study(const BatchFile& file) const;
 
   /// Draws of two models, or of one under two settings, must not mix under one name. The settings
   /// are compared always, the model (its weights, its server) when it is asked: then it is named.
@@ -60,6 +77,7 @@ class ArmDraws {
  private:
   using Text = std::shared_ptr<const StoredConversation>;
   ArmDraws(Study& study, Arm arm) : study_(&study), arm_(arm), role_(role_of(arm)) {}
+  Result<void> load_out();
   [[nodiscard]] Result<Text> text_of(std::int64_t prefix);
   void finish(const StoredDraw& draw);
 
@@ -68,8 +86,12 @@ class ArmDraws {
   std::string role_;
   std::uint32_t draws_ = 1;  ///< per prefix
   std::vector<PrefixPlace> prefixes_;
+  std::string tag_;
+  std::string frame_;
   std::vector<bool> finished_;
+  std::vector<bool> out_;
   std::uint64_t done_ = 0;
+  std::uint64_t out_count_ = 0;
   std::map<std::string, std::uint64_t> failed_;
   Text last_;  ///< cuts of one conversation stand together
   std::unordered_map<std::uint64_t, Text> in_flight_;

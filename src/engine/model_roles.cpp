@@ -52,16 +52,29 @@ std::size_t context_tokens(const StudyConfig& config, const ModelConfig& model) 
          model.sampling.max_tokens.value_or(kAnswerTokensDefault) + 16;
 }
 
+ModelOptions model_options(const Environment& environment, const StudyConfig& config,
+                           const ModelConfig& model) {
+  ModelOptions options;
+  if (!model.base_url.empty()) options.base_urls = {model.base_url};
+  options.environment = environment;
+  options.egress_allow = config.egress_allow;
+  return options;
+}
+
 }  // namespace
+
+RemoteFactory remote_factory(Environment environment) {
+  return [environment = std::move(environment)](const StudyConfig& config, const ModelConfig& model,
+                                                bool sends) {
+    return remote_model(model.model, model_options(environment, config, model), sends);
+  };
+}
 
 ModelFactory model_factory(Environment environment, std::string cache_dir) {
   return [environment = std::move(environment), cache_dir = std::move(cache_dir)](
              const StudyConfig& config, const ModelConfig& model,
              Clock& clock) -> Result<std::unique_ptr<ChatModel>> {
-    ModelOptions options;
-    if (!model.base_url.empty()) options.base_urls = {model.base_url};
-    options.environment = environment;
-    options.egress_allow = config.egress_allow;
+    ModelOptions options = model_options(environment, config, model);
     options.connections_max = config.replay.max_connections;
     options.deadline_ms = std::int64_t{config.replay.deadline_s} * 1000;
     options.attempt_timeout_ms = options.deadline_ms;

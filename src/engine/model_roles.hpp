@@ -11,4 +11,6 @@ namespace understudy {
 /// What the program gives the engine. `cache_dir`: where script/setup keeps packaged weights.
 [[nodiscard]] ModelFactory model_factory(Environment environment, std::string cache_dir);
 
+[[nodiscard]] RemoteFactory remote_factory(Environment environment);
+
 }  // namespace understudy

@@ -1,6 +1,7 @@
 #include "engine/pipeline.hpp"
 
 #include <gmock/gmock.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <deque>
@@ -189,6 +190,40 @@ TEST_F(PipelineTest, ABudgetPausesAndIsCountedOverAllRuns) {
   EXPECT_LE(asked, 100U + script_.slots);
   EXPECT_FALSE(run().has_value());
   EXPECT_EQ(script_.asked, asked);
+}
+
+TEST_F(PipelineTest, ABudgetCountsWhatIsInFlightAndSaysWhatTheRestWouldCost) {
+  script_.slots = 60;
+  config_.prices["fake/model"] = {.input = 1000, .output = 2000};  // 0.02 a draw
+  config_.budget.cost = 2;
+  const auto paused = run();
+  ASSERT_FALSE(paused.has_value());
+  EXPECT_EQ(paused.error().code, ErrorCode::kPaused);
+  EXPECT_LE(script_.asked, 100U + 1) << "100 draws cost 2: those in flight are counted";
+  EXPECT_GE(script_.asked, 100U);
+  const auto left = static_cast<double>(250 - script_.asked);
+  EXPECT_THAT(paused.error().message,
+              HasSubstr(fmt::format("the {} that are left would use about {:.3g} prompt", left,
+                                    10 * left)));
+  EXPECT_THAT(paused.error().message, HasSubstr(fmt::format("which cost {:.3g}", 0.02 * left)));
+}
+
+TEST_F(PipelineTest, ABudgetIsOfAllModelsTogether) {
+  config_.deployed.emplace().model = "fake/other";
+  config_.budget.tokens = 15 * 300;  // the candidate takes 250 draws of them
+  ASSERT_FALSE(run().has_value());
+  EXPECT_GE(script_.asked, 300U);
+  EXPECT_LE(script_.asked, 300U + script_.slots);
+}
+
+TEST_F(PipelineTest, ABudgetOfSecondsIsOfThisCall) {
+  config_.budget.seconds = 1;
+  script_.after = [this](std::uint64_t) { clock_.sleep_ms(20); };
+  ASSERT_FALSE(run().has_value());
+  const std::uint64_t asked = script_.asked;
+  EXPECT_LT(asked, 100U);
+  ASSERT_FALSE(run().has_value());
+  EXPECT_GT(script_.asked, asked);
 }
 
 TEST_F(PipelineTest, FailuresAreCountedByReasonAndAskedAgainOnlyOnRequest) {

@@ -3,12 +3,10 @@
 
 #include <fmt/format.h>
 
-#include "engine/arm_draws.hpp"
+#include "engine/batch_replay.hpp"
 
 namespace understudy {
 namespace {
-
-constexpr std::uint64_t kPilotDraws = 200;
 
 class ArmReplay {
  public:
@@ -18,6 +16,9 @@ class ArmReplay {
     UNDERSTUDY_TRY(spending_, study_.spending());
     UNDERSTUDY_CHECK(draws_.check_identity({}));
     if (draws_.done() == draws_.total()) return detail();
+    if (draws_.done() + draws_.out() == draws_.total()) {
+      return unexpected(ErrorCode::kPaused, waiting_message());
+    }
     UNDERSTUDY_TRY(ChatModel* const model, study_.model(draws_.role()));
     UNDERSTUDY_CHECK(draws_.check_identity(model->identity()));
     loaded_ = draws_.done();
@@ -39,7 +40,7 @@ class ArmReplay {
 
  private:
   Result<std::optional<ChatRequest>> next() {
-    while (cursor_ < draws_.total() && draws_.is_finished(cursor_)) ++cursor_;
+    while (cursor_ < draws_.total() && !draws_.is_open(cursor_)) ++cursor_;
     const bool pilot_over = pilot_ && loaded_ + asked_ >= kPilotDraws;
     if (cursor_ == draws_.total() || pilot_over || spending_->is_reached(draws_.progress())) {
       return std::optional<ChatRequest>();
@@ -49,8 +50,16 @@ class ArmReplay {
     return std::optional<ChatRequest>(std::move(request));
   }
 
+  [[nodiscard]] std::string waiting_message() const {
+    return fmt::format(
+        "{} of {} draws are stored, {} are out in batch files: `understudy batch collect {}` takes "
+        "their answers, or gives them up (--rest open)",
+        draws_.done(), draws_.total(), draws_.out(), study_.directory());
+  }
+
   [[nodiscard]] std::string pause_message(LoopEnd end) const {
-    const std::uint64_t left = draws_.total() - draws_.done();
+    const std::uint64_t left = draws_.total() - draws_.done() - draws_.out();
+    if (end == LoopEnd::kDone && left == 0) return waiting_message();
     if (end == LoopEnd::kStopped) {
       return fmt::format("stopped: {} of {} draws are stored; `understudy run {}` goes on",
                          draws_.done(), draws_.total(), study_.directory());

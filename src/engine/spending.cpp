@@ -93,7 +93,10 @@ std::uint64_t Spending::affordable(const RoleProgress& progress) const {
   double most = std::numeric_limits<double>::infinity();
   const auto in_flight = static_cast<double>(progress.in_flight);
   const auto limit = [&](double budget, double spent, double each) {
-    most = each > 0 ? std::min(most, (budget - spent) / each - in_flight) : 0;
+    // Servers that do not say what they used can't be held to a budget, only stopped at its end.
+    if (each > 0 || spent >= budget) {
+      most = std::min(most, each > 0 ? (budget - spent) / each - in_flight : 0);
+    }
   };
   if (budget_.tokens) {
     double tokens = 0;

@@ -37,8 +37,8 @@ class Spending {
   [[nodiscard]] double cost() const;
   /// Whether nothing more should be asked. Can be overrun by what is in flight, not by more.
   [[nodiscard]] bool is_reached(const RoleProgress& progress) const;
-  /// How many more requests the rest of the budget pays for, judged by those that are done; without
-  /// a budget of money or tokens UINT64_MAX, with nothing done to judge by 0.
+  /// How many more requests the rest of the budget pays for, judged by those that are done;
+  /// UINT64_MAX without a budget of money or tokens, and where no server says what it used.
   [[nodiscard]] std::uint64_t affordable(const RoleProgress& progress) const;
   /// "about 1.2e+06 prompt and 3e+05 completion tokens, 4.5 by [prices]", for `count` more.
   [[nodiscard]] std::string estimate_text(const RoleProgress& progress, std::uint64_t count) const;

@@ -15,19 +15,26 @@
 #include "engine/progress.hpp"
 #include "engine/spending.hpp"
 #include "engine/study_config.hpp"
+#include "model/model_factory.hpp"
 #include "store/study_store.hpp"
 
 namespace understudy {
 
-/// Makes the model of a role ("candidate", "judge"); the program's own factory is make_study_model.
+/// Makes the model of a role ("candidate", "judge"); the program's own is in model_roles.hpp.
 using ModelFactory = std::function<Result<std::unique_ptr<ChatModel>>(
     const StudyConfig& config, const ModelConfig& model, Clock& clock)>;
+
+/// The model of a role as batch files need it: named, and not connected to. With `sends`, text may
+/// go there.
+using RemoteFactory = std::function<Result<RemoteModel>(const StudyConfig& config,
+                                                        const ModelConfig& model, bool sends)>;
 
 struct World {
   Clock& clock;
   const StopRequest& stop;
   Progress& progress;
   ModelFactory make_model;
+  RemoteFactory name_remote = {};
 };
 
 struct RunOptions {

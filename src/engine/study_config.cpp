@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <sstream>
 
 #include <toml++/toml.h>
 
 #include "base/text.hpp"
+#include "model/model_spec.hpp"
 
 namespace understudy {
 namespace {
@@ -21,6 +23,7 @@ class TableReader {
       : table_(table), section_(std::move(section)), file_(file), error_(error) {}
 
   void read(std::string_view key, std::string& out) { read_as(key, out, "a string"); }
+  void read(std::string_view key, bool& out) { read_as(key, out, "true or false"); }
   void read(std::string_view key, double& out) { read_as(key, out, "a number"); }
   void read(std::string_view key, std::optional<double>& out) { read_optional(key, out); }
   template <class Unsigned>
@@ -152,6 +155,7 @@ struct Parser {
     in.read("temperature", out.sampling.temperature);
     in.read("top_p", out.sampling.top_p);
     in.read("max_tokens", out.sampling.max_tokens);
+    in.read("logprobs", out.sampling.logprobs);
     in.finish();
   }
 
@@ -209,21 +213,34 @@ struct Parser {
     budget.read("cost", out.budget.cost);
     budget.read("tokens", out.budget.tokens);
     budget.read("seconds", out.budget.seconds);
+    budget.read("prices", out.budget.prices);
     budget.finish();
-    if (const toml::table* prices = root.section("prices")) {
-      for (const auto& [model, node] : *prices) {
-        const std::string name(model.str());
-        TableReader price = reader(node.as_table(), "prices.\"" + name + "\"");
-        price.read("input", out.prices[name].input);
-        price.read("output", out.prices[name].output);
-        price.finish();
-      }
-    }
+    if (const toml::table* table = root.section("prices")) prices(*table, "prices.", out.prices);
     if (const toml::table* gate = root.section("gate")) {
       for (const auto& [key, node] : *gate) {
         TableReader in = reader(gate, "gate");
         in.read(key.str(), out.gate[std::string(key.str())]);
       }
+    }
+  }
+
+  void prices(const toml::table& table, const std::string& section,
+              std::map<std::string, TokenPrice>& out) {
+    for (const auto& [model, node] : table) {
+      const std::string name(model.str());
+      TableReader in = reader(&table, section);
+      const toml::table* const entry = in.section(name);
+      if (entry == nullptr) return;
+      TokenPrice price;
+      TableReader fields = reader(entry, fmt::format("{}\"{}\"", section, name));
+      fields.read("input", price.input);
+      fields.read("output", price.output);
+      fields.finish();
+      for (const char* key : {"input", "output"}) {
+        if (!entry->contains(key)) fields.fail(key, "is missing: per million tokens");
+      }
+      if (!(price.input >= 0 && price.output >= 0)) fields.fail("input", "must not be negative");
+      out.emplace(name, price);
     }
   }
 
@@ -265,6 +282,7 @@ Json model_json(const ModelConfig& config) {
   if (config.sampling.temperature) json["temperature"] = *config.sampling.temperature;
   if (config.sampling.top_p) json["top_p"] = *config.sampling.top_p;
   if (config.sampling.max_tokens) json["max_tokens"] = *config.sampling.max_tokens;
+  if (config.sampling.logprobs) json["logprobs"] = true;
   return json;
 }
 
@@ -282,39 +300,87 @@ Result<void> check_sampling(const std::string& section, const SamplingOptions& s
   return {};
 }
 
+// Money that is not counted can't be held to a budget.
+Result<void> check_prices(const StudyConfig& config) {
+  if (!config.budget.cost) return {};
+  std::vector<std::string> models = {config.candidate.model};
+  if (config.deployed) models.push_back(config.deployed->model);
+  for (const auto& [role, model] : config.roles) models.push_back(model.model);
+  for (const std::string& model : models) {
+    const auto spec = parse_model_spec(model);
+    if (!spec || !is_billed(*spec) || config.prices.contains(model)) continue;
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("budget.cost needs a price: add [prices.\"{}\"] with input and "
+                                  "output per million tokens, or name a file of them: "
+                                  "budget.prices",
+                                  model));
+  }
+  return {};
+}
+
 }  // namespace
 
 std::optional<std::uint32_t> StudyConfig::window_tokens() const {
   return grade.window_tokens ? grade.window_tokens : candidate.sampling.max_tokens;
 }
 
-Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file) {
-  toml::table table;
+namespace {
+
+Result<toml::table> parse_toml(std::string_view text, std::string_view file) {
   try {
-    table = toml::parse(toml, file);
+    return toml::parse(text, file);
   } catch (const toml::parse_error& error) {
     return unexpected(
         ErrorCode::kUsage, std::string(error.description()),
         {.file = std::string(file), .line = error.source().begin.line, .byte_offset = {}});
   }
+}
+
+std::optional<std::string> read_file(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) return std::nullopt;
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+}  // namespace
+
+Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file) {
+  UNDERSTUDY_TRY(const toml::table table, parse_toml(toml, file));
   Parser parser{.file = file, .error = {}};
   StudyConfig config = parser.study(table);
   if (parser.error) return unexpected(*parser.error);
   return config;
 }
 
+Result<void> add_prices(std::string_view toml, std::string_view file,
+                        std::map<std::string, TokenPrice>& prices) {
+  UNDERSTUDY_TRY(const toml::table table, parse_toml(toml, file));
+  Parser parser{.file = file, .error = {}};
+  parser.prices(table, "", prices);
+  if (parser.error) return unexpected(*parser.error);
+  return {};
+}
+
 Result<StudyConfig> load_study_config(const std::string& directory) {
   const std::string path = directory + "/study.toml";
-  std::ifstream file(path);
-  if (!file) {
+  const auto text = read_file(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage,
                       fmt::format("cannot read {}: make a study with `understudy init {} --logs "
                                   "PATH --model PROVIDER/NAME`",
                                   path, directory));
   }
-  std::ostringstream text;
-  text << file.rdbuf();
-  return parse_study_config(text.str(), path);
+  UNDERSTUDY_TRY(StudyConfig config, parse_study_config(*text, path));
+  if (config.budget.prices.empty()) return config;
+  const std::string prices = (std::filesystem::path(directory) / config.budget.prices).string();
+  const auto table = read_file(prices);
+  if (!table) {
+    return unexpected(ErrorCode::kUsage, fmt::format("budget.prices: cannot read {}", prices));
+  }
+  UNDERSTUDY_CHECK(add_prices(*table, prices, config.prices));
+  return config;
 }
 
 Result<void> check_study_config(const StudyConfig& config) {
@@ -335,13 +401,7 @@ Result<void> check_study_config(const StudyConfig& config) {
   }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
-  if (config.budget.cost && !config.prices.contains(config.candidate.model)) {
-    return bad(
-        fmt::format("budget.cost needs a price: add [prices.\"{}\"] with input and output per "
-                    "million tokens",
-                    config.candidate.model));
-  }
-  return {};
+  return check_prices(config);
 }
 
 Json manifest_json(const StudyConfig& config) {

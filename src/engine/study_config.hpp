@@ -63,8 +63,9 @@ struct StudyConfig {
     std::optional<double> cost;
     std::optional<std::uint64_t> tokens;
     std::optional<std::uint64_t> seconds;
+    std::string prices;  ///< a file of prices; relative ones start at the study directory
   } budget;
-  std::map<std::string, TokenPrice> prices;  ///< by model
+  std::map<std::string, TokenPrice> prices;  ///< by model; [prices] wins over budget.prices
   std::map<std::string, double> gate;        ///< "behavior.field" → most that passes
 
   /// Leading tokens of an answer that both arms are graded on; none: all of it.
@@ -72,7 +73,12 @@ struct StudyConfig {
 };
 
 [[nodiscard]] Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file);
+/// Reads DIR/study.toml, and the file of prices that it names.
 [[nodiscard]] Result<StudyConfig> load_study_config(const std::string& directory);
+/// A table of prices as budget.prices names it: ["provider/name"] with input and output. Those that
+/// `prices` holds already stay.
+Result<void> add_prices(std::string_view toml, std::string_view file,
+                        std::map<std::string, TokenPrice>& prices);
 
 /// What is checked whatever the source of a value (file or flag): ranges, and that there are logs
 /// and a candidate.

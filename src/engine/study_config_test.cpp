@@ -33,9 +33,15 @@ behaviors = ["promised_background_task", "behaviors/ours.toml"]
 allow = ["api.example.com"]
 [budget]
 cost = 200.0
-[prices."vllm/our-next-model"]
+[prices."openai/gpt-5.1"]
 input = 1.0
 output = 2.0
+[prices."openai/judge"]
+input = 1
+output = 2
+[prices."openai/oracle"]
+input = 1
+output = 2
 [gate]
 "promised_background_task.forecast_hi_per_100k" = 50
 )",
@@ -84,8 +90,33 @@ TEST(StudyConfig, ChecksRangesWhateverTheySource) {
   config.candidate.sampling.top_p = 0;
   EXPECT_FALSE(check_study_config(config).has_value());
   config.candidate.sampling.top_p = 1;
+}
+
+TEST(StudyConfig, ABudgetOfMoneyNeedsThePriceOfEveryBilledModel) {
+  StudyConfig config;
+  config.logs.paths = {"a.jsonl"};
+  config.candidate.model = "vllm/x";
   config.budget.cost = 5;
-  EXPECT_FALSE(check_study_config(config).has_value());
+  EXPECT_TRUE(check_study_config(config).has_value()) << "one's own server takes no money";
+  config.roles["judge"].model = "openai/judge";
+  const auto unknown = check_study_config(config);
+  ASSERT_FALSE(unknown.has_value());
+  EXPECT_NE(unknown.error().message.find("[prices.\"openai/judge\"]"), std::string::npos);
+  config.prices["openai/judge"] = {.input = 1, .output = 2};
+  EXPECT_TRUE(check_study_config(config).has_value());
+}
+
+TEST(StudyConfig, AFileOfPricesAddsWhatTheStudyDoesNotSet) {
+  std::map<std::string, TokenPrice> prices = {{"openai/a", {.input = 1, .output = 2}}};
+  const std::string_view table =
+      "[\"openai/a\"]\ninput = 9\noutput = 9\n[\"anthropic/b\"]\ninput = 3\noutput = 15\n";
+  ASSERT_TRUE(add_prices(table, "prices.toml", prices).has_value());
+  EXPECT_EQ(prices.at("openai/a").input, 1);
+  EXPECT_EQ(prices.at("anthropic/b").output, 15);
+  for (const char* bad : {"[\"a\"]\ninput = 1\n", "[\"a\"]\ninput = -1\noutput = 1\n", "a = 3\n",
+                          "[\"a\"]\ninput = 1\noutput = 1\ncached = 1\n", "[a\n"}) {
+    EXPECT_FALSE(add_prices(bad, "prices.toml", prices).has_value()) << bad;
+  }
 }
 
 TEST(StudyToml, IsReadBackAsItWasMeant) {

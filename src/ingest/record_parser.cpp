@@ -260,7 +260,11 @@ std::string tools_of(const object& record) {
   const auto tools = member(record, {"tools", "functions"});
   array list;
   if (!tools || tools->get(list) != simdjson::SUCCESS || list.size() == 0) return {};
-  return simdjson::minify(*tools);
+  // "function_call" is what tool_choice was called before 2023-11.
+  const auto choice = member(record, {"tool_choice", "function_call"});
+  if (!choice || choice->is_null()) return simdjson::minify(*tools);
+  return R"({"tools":)" + std::string(simdjson::minify(*tools)) + R"(,"tool_choice":)" +
+         std::string(simdjson::minify(*choice)) + "}";
 }
 
 bool meets(const object& record, const EligibleFilter& filter) {

@@ -97,6 +97,16 @@ std::string text_or_json(const element& object, std::string_view key) {
   return simdjson::minify(member);
 }
 
+void read_logprobs(const element& object, std::string_view key, std::vector<double>& logprobs) {
+  simdjson::dom::array entries;
+  if (object[key].get(entries) != SUCCESS) return;
+  for (const element entry : entries) {
+    double value = 0;
+    if (entry["logprob"].get(value) != SUCCESS) continue;
+    logprobs.push_back(rounded_logprob(value));
+  }
+}
+
 bool holds_error(const element& document) {
   element error;
   if (document["error"].get(error) == SUCCESS && !error.is_null()) return true;

@@ -31,6 +31,11 @@ class AnswerReader {
 /// A member's value as JSON text when it is not a string, its text when it is; empty if absent.
 [[nodiscard]] std::string text_or_json(const simdjson::dom::element& object, std::string_view key);
 
+/// Appends the "logprob" of each entry of the array member, rounded to thousandths; none where a
+/// provider offers none.
+void read_logprobs(const simdjson::dom::element& object, std::string_view key,
+                   std::vector<double>& logprobs);
+
 /// 200 with {"error": …}, {"type": "error", …} or {"object": "error", …} inside.
 [[nodiscard]] bool holds_error(const simdjson::dom::element& document);
 

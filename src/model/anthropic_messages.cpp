@@ -104,8 +104,12 @@ class Anthropic final : public ChatProtocol {
     if (request.sampling.temperature) body["temperature"] = *request.sampling.temperature;
     if (request.sampling.top_p) body["top_p"] = *request.sampling.top_p;
     if (!request.tools.empty()) {
-      UNDERSTUDY_TRY(const std::string tools, tools_in_shape(request.tools, ToolShape::kAnthropic));
-      UNDERSTUDY_TRY(body["tools"], parse_json(tools));
+      UNDERSTUDY_TRY(const ShapedTools shaped,
+                     tools_in_shape(request.tools, ToolShape::kAnthropic));
+      UNDERSTUDY_TRY(body["tools"], parse_json(shaped.tools));
+      if (!shaped.choice.empty()) {
+        UNDERSTUDY_TRY(body["tool_choice"], parse_json(shaped.choice));
+      }
     }
     if (!request.json_schema.empty()) {
       UNDERSTUDY_TRY(Json schema, parse_json(request.json_schema));

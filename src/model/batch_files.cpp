@@ -20,14 +20,56 @@ bool read_number(std::string_view text, Number& number) {
   return !text.empty() && error == std::errc() && end == text.data() + text.size();
 }
 
+Failure no_answer(std::string_view code) {
+  const bool late = code == "batch_expired" || code == "expired";
+  code = safe_word(code);
+  return {late ? FailureReason::kTimeout : FailureReason::kServerError,
+          std::string(code.empty() ? "no response" : code)};
+}
+
 // A request that never got an answer: the batch ended before its turn, or the provider gave up.
-Failure without_response(const element& document) {
+void read_without_response(const element& document, BatchAnswer& answer) {
   element error;
   std::string_view code;
-  if (document["error"].get(error) == SUCCESS) code = safe_word(string_member(error, "code"));
-  const FailureReason reason =
-      code == "batch_expired" ? FailureReason::kTimeout : FailureReason::kServerError;
-  return {reason, std::string(code.empty() ? "no response" : code)};
+  if (document["error"].get(error) == SUCCESS) code = string_member(error, "code");
+  answer.outcome = no_answer(code);
+  answer.ask_again = true;
+}
+
+void take_attempt(const HttpResult& result, ChatProtocol& protocol, BatchAnswer& answer) {
+  AttemptReading reading = read_attempt(result, protocol, {});
+  answer.outcome = std::move(reading.outcome);
+  answer.ask_again = std::holds_alternative<Failure>(answer.outcome) &&
+                     reading.failure != AttemptFailure::kFinal;
+}
+
+void read_response(const element& response, ChatProtocol& protocol, BatchAnswer& answer) {
+  HttpResult result;
+  result.status = static_cast<int>(number_member(response, "status_code"));
+  result.body = text_or_json(response, "body");
+  take_attempt(result, protocol, answer);
+}
+
+// Anthropic's: "succeeded" holds the message, "errored" the body of an error without its status.
+void read_result(const element& result, ChatProtocol& protocol, BatchAnswer& answer) {
+  const std::string_view type = string_member(result, "type");
+  HttpResult http;
+  if (type == "succeeded") {
+    http.status = 200;
+    http.body = text_or_json(result, "message");
+  } else if (type == "errored") {
+    http.body = text_or_json(result, "error");
+    const std::string code = read_error_body(http.body).code;
+    http.status = code == "invalid_request_error" || code == "not_found_error" ? 400
+                  : code == "authentication_error" || code == "permission_error" ? 401
+                  : code == "request_too_large"                                  ? 413
+                                                                                 : 500;
+  } else {
+    answer.outcome = no_answer(type);
+    answer.ask_again = true;
+    return;
+  }
+  take_attempt(http, protocol, answer);
 }
 
 }  // namespace
@@ -48,11 +90,16 @@ Result<std::size_t> BatchSplitter::file_of(std::size_t line_bytes) {
   return file_;
 }
 
+BatchForm batch_form(const ModelSpec& spec) {
+  return spec.kind == ModelKind::kAnthropic ? BatchForm::kAnthropic : BatchForm::kOpenAi;
+}
+
 Result<std::string> batch_line(std::string_view custom_id, const ChatRequest& request,
-                               ChatProtocol& protocol) {
+                               ChatProtocol& protocol, BatchForm form) {
   UNDERSTUDY_TRY(const std::string body, protocol.request_body(request));
   std::string line = R"({"custom_id":)";
   append_json_string(line, custom_id);
+  if (form == BatchForm::kAnthropic) return line + R"(,"params":)" + body + "}\n";
   return line +
          fmt::format(R"(,"method":"POST","url":"/v1{}","body":{}}})", protocol.path(), body) + "\n";
 }
@@ -65,35 +112,33 @@ Result<BatchAnswer> read_batch_line(std::string_view line, ChatProtocol& protoco
   }
   BatchAnswer answer;
   answer.custom_id = string_member(*document, "custom_id");
-  if (answer.custom_id.empty()) {
-    return unexpected(ErrorCode::kInput, "not a line of a batch file: no \"custom_id\"");
+  element part;
+  if ((*document)["response"].get(part) == SUCCESS && part.is_object()) {
+    read_response(part, protocol, answer);
+  } else if ((*document)["result"].get(part) == SUCCESS && part.is_object()) {
+    read_result(part, protocol, answer);
+  } else {
+    read_without_response(*document, answer);
   }
-  element response;
-  if ((*document)["response"].get(response) != SUCCESS || !response.is_object()) {
-    answer.outcome = without_response(*document);
-    return answer;
-  }
-  HttpResult result;
-  result.status = static_cast<int>(number_member(response, "status_code"));
-  result.body = text_or_json(response, "body");
-  answer.outcome = read_attempt(result, protocol, {}).outcome;
   return answer;
 }
 
-std::string custom_id_of(std::uint64_t prefix_identity, std::uint32_t draw_index) {
-  return fmt::format("{}-{}", prefix_identity, draw_index);
+std::string custom_id_of(const CustomId& id) {
+  return fmt::format("{}-{}-{}", id.tag, id.prefix_identity, id.draw_index);
 }
 
 Result<CustomId> read_custom_id(std::string_view custom_id) {
   CustomId id;
-  const std::size_t dash = custom_id.find('-');
-  if (dash == std::string_view::npos ||
-      !read_number(custom_id.substr(0, dash), id.prefix_identity) ||
-      !read_number(custom_id.substr(dash + 1), id.draw_index) ||
-      custom_id_of(id.prefix_identity, id.draw_index) != custom_id) {
-    return unexpected(ErrorCode::kInput, "a \"custom_id\" that this program did not write");
+  const std::size_t first = custom_id.find('-');
+  const std::size_t second = custom_id.find('-', first + 1);
+  if (first == 8 && second != std::string_view::npos) {
+    id.tag = custom_id.substr(0, first);
+    const bool read =
+        read_number(custom_id.substr(first + 1, second - first - 1), id.prefix_identity) &&
+        read_number(custom_id.substr(second + 1), id.draw_index);
+    if (read && custom_id_of(id) == custom_id) return id;
   }
-  return id;
+  return unexpected(ErrorCode::kInput, "a \"custom_id\" that this program did not write");
 }
 
 }  // namespace understudy

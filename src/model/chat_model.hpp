@@ -24,13 +24,14 @@ struct SamplingOptions {
   std::optional<double> temperature;        ///< >= 0; 0 is greedy
   std::optional<double> top_p;              ///< (0, 1]
   std::optional<std::uint32_t> max_tokens;  ///< of the answer
+  bool logprobs = false;                    ///< ask for them, where the API offers them
   bool operator==(const SamplingOptions&) const = default;
 };
 
 struct ChatRequest {
   std::uint64_t id = 0;           ///< the caller's; returned with the outcome
   std::vector<Message> messages;  ///< the prefix
-  std::string tools;              ///< JSON array as logged; empty: none
+  std::string tools;              ///< as Conversation::tools; empty: none
   SamplingOptions sampling;
   std::uint64_t seed = 0;
   std::string json_schema;            ///< demand an answer of this JSON schema; empty: free text

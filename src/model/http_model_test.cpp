@@ -8,7 +8,11 @@
 
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <fstream>
+
 #include "model/raw_server_test.hpp"
+#include "model/tls_server_test.hpp"
 
 namespace understudy {
 namespace {
@@ -95,18 +99,23 @@ TEST(HttpModel, ReadsAnAnswer) {
   EXPECT_THAT(server.requests().at(0), HasSubstr("POST /v1/chat/completions HTTP/1.1"));
 }
 
-TEST(HttpModel, ReadsAGzippedAnswer) {
-  std::string packed(1024, '\0');
+std::string gzipped(const std::string& plain) {
+  std::string packed(plain.size() / 100 + 1024, '\0');
   z_stream stream{};
-  ASSERT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
-  std::string plain = kGood;
-  stream.next_in = reinterpret_cast<Bytef*>(plain.data());
-  stream.avail_in = static_cast<uInt>(plain.size());
+  EXPECT_EQ(deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string in = plain;
+  stream.next_in = reinterpret_cast<Bytef*>(in.data());
+  stream.avail_in = static_cast<uInt>(in.size());
   stream.next_out = reinterpret_cast<Bytef*>(packed.data());
   stream.avail_out = static_cast<uInt>(packed.size());
-  ASSERT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
+  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
   packed.resize(stream.total_out);
   deflateEnd(&stream);
+  return packed;
+}
+
+TEST(HttpModel, ReadsAGzippedAnswer) {
+  const std::string packed = gzipped(kGood);
   Fixture f;
   RawServer server([&](std::size_t) {
     return RawAnswer{http_answer(200, packed, "Content-Encoding: gzip\r\n")};
@@ -162,6 +171,21 @@ TEST(HttpModel, KeyEchoedAsAnErrorCodeIsDropped) {
 TEST(HttpModel, HugeBodyIsCutOff) {
   EXPECT_EQ(Fixture().failure_of(http_answer(200, std::string(3U << 20, 'x'))).reason,
             FailureReason::kBodyTooLarge);
+}
+
+TEST(HttpModel, EndlessBodyIsCutOff) {
+  const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
+  const Failure failure = Fixture().failure_of(head + std::string(1U << 16, 'x'), Then::kEndless);
+  EXPECT_EQ(failure.reason, FailureReason::kBodyTooLarge);
+  EXPECT_EQ(failure.detail, "more than 1048576 bytes");
+}
+
+TEST(HttpModel, BodyThatUnpacksToTooMuchIsCutOff) {
+  const std::string packed = gzipped(std::string(std::size_t{64} << 20, ' '));
+  EXPECT_LT(packed.size(), std::size_t{1} << 20) << "it is small on the wire";
+  EXPECT_EQ(
+      Fixture().failure_of(http_answer(200, packed, "Content-Encoding: gzip\r\n")).reason,
+      FailureReason::kBodyTooLarge);
 }
 
 TEST(HttpModel, EndlessHeadersAreCutOff) {
@@ -287,6 +311,29 @@ TEST(HttpModel, ServerWithoutTlsIsATlsFailure) {
   const ChatOutcome ended = f.ask(*model);
   ASSERT_TRUE(std::holds_alternative<Failure>(ended.outcome));
   EXPECT_EQ(std::get<Failure>(ended.outcome).reason, FailureReason::kTls);
+}
+
+TEST(HttpModel, OnlyACertificateThatChecksGetsTheRequest) {
+  const std::string answer = http_answer(200, kGood);
+  const auto outcome = [&](const TestCertificate& certificate, bool trusted, int requests) {
+    TlsServer server(certificate, answer);
+    Fixture f;
+    const std::string pem = testing::TempDir() + "understudy_test_ca.pem";
+    std::ofstream(pem) << server.pem();
+    if (trusted) f.transport.ca_file = pem;
+    const ChatOutcome ended = f.ask(*f.model(server.base_url()));
+    EXPECT_EQ(server.requests(), requests);
+    std::remove(pem.c_str());
+    return ended.outcome;
+  };
+  EXPECT_TRUE(std::holds_alternative<Completion>(outcome({}, true, 1)));
+  const auto refused = [&](const TestCertificate& certificate, bool trusted) {
+    const DrawOutcome ended = outcome(certificate, trusted, 0);
+    return std::get<Failure>(ended).reason;
+  };
+  EXPECT_EQ(refused({}, false), FailureReason::kTls) << "signed by itself";
+  EXPECT_EQ(refused({.host = "other.example"}, true), FailureReason::kTls) << "of another host";
+  EXPECT_EQ(refused({.valid_for_s = -60}, true), FailureReason::kTls) << "expired";
 }
 
 TEST(HttpModel, NotHttpAtAllIsAConnectionFailure) {

@@ -13,18 +13,26 @@
 namespace understudy {
 namespace {
 
+Environment environment_of(const ModelOptions& options) {
+  if (options.environment) return options.environment;
+  return [](std::string_view) { return std::optional<std::string>(); };
+}
+
+std::string remote_identity(const ModelSpec& spec, std::span<const Endpoint> endpoints) {
+  std::string identity = spec.text;
+  for (const Endpoint& endpoint : endpoints) {
+    identity += (&endpoint == endpoints.data() ? " at " : ", ") + endpoint.base_url;
+  }
+  return identity;
+}
+
 Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const ModelOptions& options,
                                                const Clock& clock) {
-  const Environment nothing = [](std::string_view) { return std::optional<std::string>(); };
-  UNDERSTUDY_TRY(
-      std::vector<Endpoint> endpoints,
-      resolve_endpoints(spec, options.base_urls,
-                        options.environment ? options.environment : nothing, options.egress_allow));
+  UNDERSTUDY_TRY(std::vector<Endpoint> endpoints,
+                 resolve_endpoints(spec, options.base_urls, environment_of(options),
+                                   options.egress_allow));
   HttpModelOptions http;
-  http.identity = spec.text;
-  for (const Endpoint& endpoint : endpoints) {
-    http.identity += (&endpoint == endpoints.data() ? " at " : ", ") + endpoint.base_url;
-  }
+  http.identity = remote_identity(spec, endpoints);
   http.connections_max = std::max<std::size_t>(options.connections_max, 1);
   http.attempt_timeout_ms = options.attempt_timeout_ms;
   http.deadline_ms = options.deadline_ms;
@@ -90,6 +98,26 @@ Result<std::unique_ptr<ChatModel>> make_model(std::string_view text, const Model
     default:
       return make_remote(spec, options, clock);
   }
+}
+
+Result<RemoteModel> remote_model(std::string_view text, const ModelOptions& options, bool sends) {
+  RemoteModel model;
+  UNDERSTUDY_TRY(model.spec, parse_model_spec(text));
+  if (model.spec.kind == ModelKind::kLlama || model.spec.kind == ModelKind::kRecorded) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("model \"{}\" answers in this process: there is no batch of it",
+                                  model.spec.text));
+  }
+  const Environment environment = environment_of(options);
+  UNDERSTUDY_TRY(const std::vector<Endpoint> endpoints,
+                 sends ? resolve_endpoints(model.spec, options.base_urls, environment,
+                                           options.egress_allow)
+                       : name_endpoints(model.spec, options.base_urls, environment));
+  model.identity = remote_identity(model.spec, endpoints);
+  model.endpoint = endpoints.front();
+  model.protocol = make_chat_protocol(model.spec);
+  model.costs_money = is_billed(model.spec, endpoints);
+  return model;
 }
 
 }  // namespace understudy

@@ -40,4 +40,17 @@ struct ModelOptions {
                                                             const ModelOptions& options,
                                                             const Clock& clock);
 
+/// A model behind HTTP without a connection to it: what batch files are written with.
+struct RemoteModel {
+  ModelSpec spec;
+  std::string identity;  ///< as ChatModel::identity() gives it
+  Endpoint endpoint;     ///< the first, where there are several
+  std::unique_ptr<ChatProtocol> protocol;
+  bool costs_money = false;
+};
+/// With `sends`, text may go there and the key is known; without, the endpoint is only a name.
+/// Fails with kUsage as make_model does, and for a model that is not behind HTTP.
+[[nodiscard]] Result<RemoteModel> remote_model(std::string_view spec, const ModelOptions& options,
+                                               bool sends);
+
 }  // namespace understudy

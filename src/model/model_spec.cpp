@@ -155,10 +155,9 @@ Result<ModelSpec> parse_model_spec(std::string_view text) {
   return spec;
 }
 
-Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
-                                                std::span<const std::string> base_urls,
-                                                const Environment& environment,
-                                                const EgressList& allowed) {
+Result<std::vector<Endpoint>> name_endpoints(const ModelSpec& spec,
+                                             std::span<const std::string> base_urls,
+                                             const Environment& environment) {
   const Provider* const provider = find_provider(spec.provider);
   const std::string url_variable = variable(spec.provider, "BASE_URL");
   std::vector<std::string> urls(base_urls.begin(), base_urls.end());
@@ -179,12 +178,7 @@ Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
   std::vector<Endpoint> endpoints;
   for (const std::string& url : urls) {
     UNDERSTUDY_TRY(Endpoint endpoint, parse_base_url(url, from));
-    UNDERSTUDY_CHECK(check_egress(endpoint, allowed));
     endpoint.key = key;
-    if (key.empty() && !endpoint.loopback && provider != nullptr && provider->needs_key) {
-      return unexpected(ErrorCode::kUsage,
-                        fmt::format("model \"{}\" needs a key: set {}", spec.text, key_variable));
-    }
     if (key.find_first_of("\r\n") != std::string::npos) {
       return unexpected(ErrorCode::kUsage, fmt::format("{} holds a line break", key_variable));
     }
@@ -193,10 +187,32 @@ Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
   return endpoints;
 }
 
-bool is_billed(const ModelSpec& spec, std::span<const Endpoint> endpoints) {
+Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
+                                                std::span<const std::string> base_urls,
+                                                const Environment& environment,
+                                                const EgressList& allowed) {
+  UNDERSTUDY_TRY(std::vector<Endpoint> endpoints, name_endpoints(spec, base_urls, environment));
   const Provider* const provider = find_provider(spec.provider);
-  if (provider != nullptr && !provider->billed) return false;
-  return std::any_of(endpoints.begin(), endpoints.end(),
+  for (const Endpoint& endpoint : endpoints) {
+    UNDERSTUDY_CHECK(check_egress(endpoint, allowed));
+    const bool needs_key = provider != nullptr && provider->needs_key && !endpoint.loopback;
+    if (needs_key && endpoint.key.empty()) {
+      return unexpected(ErrorCode::kUsage, fmt::format("model \"{}\" needs a key: set {}", spec.text,
+                                                       variable(spec.provider, "API_KEY")));
+    }
+  }
+  return endpoints;
+}
+
+bool is_billed(const ModelSpec& spec) {
+  if (spec.kind == ModelKind::kLlama || spec.kind == ModelKind::kRecorded) return false;
+  const Provider* const provider = find_provider(spec.provider);
+  return provider == nullptr || provider->billed;
+}
+
+bool is_billed(const ModelSpec& spec, std::span<const Endpoint> endpoints) {
+  return is_billed(spec) &&
+         std::any_of(endpoints.begin(), endpoints.end(),
                      [](const Endpoint& endpoint) { return !endpoint.loopback; });
 }
 

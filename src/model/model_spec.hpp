@@ -56,12 +56,19 @@ using EgressList = std::vector<std::string>;
 
 /// One endpoint per base URL: `base_urls` if there are any, else the environment's, else the
 /// provider's own. A base URL must be http or https without user, password, query or fragment.
-/// Fails with kUsage, saying what to set or what to add to `egress.allow`.
+/// Names them only: nothing says yet that text may be sent there. Fails with kUsage.
+[[nodiscard]] Result<std::vector<Endpoint>> name_endpoints(const ModelSpec& spec,
+                                                           std::span<const std::string> base_urls,
+                                                           const Environment& environment);
+/// The same, of which each may receive text and has the key that it needs. Fails with kUsage,
+/// saying what to set or what to add to `egress.allow`.
 [[nodiscard]] Result<std::vector<Endpoint>> resolve_endpoints(
     const ModelSpec& spec, std::span<const std::string> base_urls, const Environment& environment,
     const EgressList& allowed);
 
-/// Whether the provider's answers are billed: not those of one's own servers.
+/// Whether the provider takes money, as far as its name tells: not one's own servers and files.
+[[nodiscard]] bool is_billed(const ModelSpec& spec);
+/// The same, of these endpoints: what is on loopback is one's own.
 [[nodiscard]] bool is_billed(const ModelSpec& spec, std::span<const Endpoint> endpoints);
 
 }  // namespace understudy

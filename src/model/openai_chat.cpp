@@ -24,17 +24,21 @@ FinishReason finish_of(std::string_view name) {
   return FinishReason::kUnknown;
 }
 
-// Text of a content that is a string, null, or an array of parts.
-std::string content_text(const element& message) {
+// A content that is a string, null, or an array of parts; parts that think are reasoning.
+void read_content(const element& message, Completion& completion) {
   element content;
-  if (message["content"].get(content) != SUCCESS) return {};
+  if (message["content"].get(content) != SUCCESS) return;
   std::string_view text;
-  if (content.get(text) == SUCCESS) return std::string(text);
-  std::string joined;
+  if (content.get(text) == SUCCESS) completion.content = text;
   simdjson::dom::array parts;
-  if (content.get(parts) != SUCCESS) return {};
-  for (const element part : parts) joined += string_member(part, "text");
-  return joined;
+  if (content.get(parts) != SUCCESS) return;
+  for (const element part : parts) {
+    completion.content += string_member(part, "text");
+    completion.reasoning += string_member(part, "thinking");
+    simdjson::dom::array thoughts;
+    if (part["thinking"].get(thoughts) != SUCCESS) continue;
+    for (const element thought : thoughts) completion.reasoning += string_member(thought, "text");
+  }
 }
 
 ToolCall read_call(const element& call, const element& function) {
@@ -128,7 +132,10 @@ class OpenAiChat final : public ChatProtocol {
     const auto into = std::back_inserter(out);
     if (!request.tools.empty()) {
       UNDERSTUDY_CHECK(use_tools(request.tools));
-      fmt::format_to(into, R"(,"tools":{})", tools_written_);
+      fmt::format_to(into, R"(,"tools":{})", tools_written_.tools);
+      if (!tools_written_.choice.empty()) {
+        fmt::format_to(into, R"(,"tool_choice":{})", tools_written_.choice);
+      }
     }
     const SamplingOptions& sampling = request.sampling;
     if (sampling.temperature) fmt::format_to(into, R"(,"temperature":{})", *sampling.temperature);
@@ -137,6 +144,7 @@ class OpenAiChat final : public ChatProtocol {
       fmt::format_to(into, R"(,"{}":{})", is_openai_ ? "max_completion_tokens" : "max_tokens",
                      *sampling.max_tokens);
     }
+    if (sampling.logprobs) out += R"(,"logprobs":true)";
     if (!request.json_schema.empty()) {
       fmt::format_to(into,
                      R"(,"response_format":{{"type":"json_schema","json_schema":)"
@@ -175,13 +183,14 @@ class OpenAiChat final : public ChatProtocol {
   static DrawOutcome read_message(const element& document, const element& choice,
                                   const element& message) {
     Completion completion;
-    completion.content = content_text(message);
+    read_content(message, completion);
     if (completion.content.empty()) {
       // With a JSON schema OpenAI puts a refusal beside the content.
       completion.content = string_member(message, "refusal");
     }
-    completion.reasoning = string_member(message, "reasoning_content");
-    if (completion.reasoning.empty()) completion.reasoning = string_member(message, "reasoning");
+    for (const char* key : {"reasoning_content", "reasoning"}) {
+      if (completion.reasoning.empty()) completion.reasoning = string_member(message, key);
+    }
     simdjson::dom::array calls;
     if (message["tool_calls"].get(calls) == SUCCESS) {
       for (const element call : calls) {
@@ -201,6 +210,10 @@ class OpenAiChat final : public ChatProtocol {
       return unexpected_body("a message without content");
     }
     completion.finish = finish_of(string_member(choice, "finish_reason"));
+    element logprobs;
+    if (choice["logprobs"].get(logprobs) == SUCCESS) {
+      read_logprobs(logprobs, "content", completion.logprobs);
+    }
     element usage;
     if (document["usage"].get(usage) == SUCCESS) {
       completion.usage.prompt_tokens = number_member(usage, "prompt_tokens");
@@ -211,7 +224,7 @@ class OpenAiChat final : public ChatProtocol {
 
   // Requests of one conversation, and mostly of one study, have the same tools.
   Result<void> use_tools(const std::string& tools) {
-    if (tools == tools_read_ && !tools_written_.empty()) return {};
+    if (tools == tools_read_) return {};
     UNDERSTUDY_TRY(tools_written_, tools_in_shape(tools, ToolShape::kOpenAiChat));
     tools_read_ = tools;
     return {};
@@ -220,7 +233,7 @@ class OpenAiChat final : public ChatProtocol {
   bool is_openai_;
   std::string model_;
   std::string tools_read_;
-  std::string tools_written_;
+  ShapedTools tools_written_;
   AnswerReader reader_;
 };
 

@@ -56,10 +56,14 @@ class OpenAiResponses final : public ChatProtocol {
     if (sampling.top_p) body["top_p"] = *sampling.top_p;
     if (sampling.max_tokens) body["max_output_tokens"] = *sampling.max_tokens;
     if (!request.tools.empty()) {
-      UNDERSTUDY_TRY(const std::string tools,
+      UNDERSTUDY_TRY(const ShapedTools shaped,
                      tools_in_shape(request.tools, ToolShape::kOpenAiResponses));
-      UNDERSTUDY_TRY(body["tools"], parse_json(tools));
+      UNDERSTUDY_TRY(body["tools"], parse_json(shaped.tools));
+      if (!shaped.choice.empty()) {
+        UNDERSTUDY_TRY(body["tool_choice"], parse_json(shaped.choice));
+      }
     }
+    if (sampling.logprobs) body["include"] = {"message.output_text.logprobs"};
     if (!request.json_schema.empty()) {
       UNDERSTUDY_TRY(Json schema, parse_json(request.json_schema));
       body["text"]["format"] = {{"type", "json_schema"},
@@ -115,13 +119,18 @@ class OpenAiResponses final : public ChatProtocol {
       return;
     }
     simdjson::dom::array parts;
-    if (type == "reasoning" && item["summary"].get(parts) == SUCCESS) {
-      for (const element part : parts) completion.reasoning += string_member(part, "text");
+    if (type == "reasoning") {
+      for (const char* key : {"summary", "content"}) {
+        if (item[key].get(parts) != SUCCESS) continue;
+        for (const element part : parts) completion.reasoning += string_member(part, "text");
+      }
+      return;
     }
     if (type == "message" && item["content"].get(parts) == SUCCESS) {
       for (const element part : parts) {
         completion.content += string_member(part, "text");
         completion.content += string_member(part, "refusal");
+        read_logprobs(part, "logprobs", completion.logprobs);
       }
     }
   }

@@ -31,6 +31,15 @@ bool is_whole(const std::string& request) {
   std::from_chars(request.data() + at + 16, request.data() + request.size(), length);
   return request.size() >= head + 4 + length;
 }
+
+bool send_all(int fd, const std::string& bytes) {
+  for (std::size_t sent = 0; sent < bytes.size();) {
+    const ssize_t count = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (count <= 0) return false;
+    sent += static_cast<std::size_t>(count);
+  }
+  return true;
+}
 }  // namespace
 
 RawServer::RawServer(Script script) : script_(std::move(script)) {
@@ -85,11 +94,10 @@ void RawServer::answer(int fd) {
     requests_.push_back(std::move(request));
   }
   const RawAnswer answer = script_(index);
-  for (std::size_t sent = 0; sent < answer.bytes.size();) {
-    const ssize_t count =
-        send(fd, answer.bytes.data() + sent, answer.bytes.size() - sent, MSG_NOSIGNAL);
-    if (count <= 0) break;
-    sent += static_cast<std::size_t>(count);
+  bool connected = send_all(fd, answer.bytes);
+  if (answer.then == RawAnswer::Then::kEndless) {
+    const std::string body = answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
+    while (!stopped_ && connected) connected = send_all(fd, body);
   }
   if (answer.then == RawAnswer::Then::kHold) {
     while (!stopped_ && !(readable(fd) && recv(fd, buffer.data(), buffer.size(), 0) <= 0)) {

@@ -12,7 +12,8 @@ namespace understudy {
 
 struct RawAnswer {
   std::string bytes = {};
-  enum class Then { kClose, kReset, kHold } then = Then::kClose;  ///< kHold: until the client goes
+  /// kHold: says nothing more, kEndless: the same bytes again and again, until the client goes.
+  enum class Then { kClose, kReset, kHold, kEndless } then = Then::kClose;
 };
 
 /// One connection per request; requests are kept as they came.

@@ -88,7 +88,7 @@ class LineReader {
   }
 
   Result<DrawOutcome> read_completion(const Json& json) const {
-    UNDERSTUDY_CHECK(only(json, {"content", "reasoning", "tool_calls", "finish", "usage"}));
+    UNDERSTUDY_CHECK(only(json, {"content", "reasoning", "tool_calls", "finish", "usage", "logprobs"}));
     Completion completion;
     completion.content = text_of(json, "content");
     completion.reasoning = text_of(json, "reasoning");
@@ -112,6 +112,12 @@ class LineReader {
       };
       completion.usage = {.prompt_tokens = count("prompt_tokens"),
                           .completion_tokens = count("completion_tokens")};
+    }
+    if (const Json logprobs = json.value("logprobs", Json::array()); logprobs.is_array()) {
+      for (const Json& one : logprobs) {
+        if (!one.is_number()) return wrong("\"logprobs\" must be numbers");
+        completion.logprobs.push_back(rounded_logprob(one.get<double>()));
+      }
     }
     return DrawOutcome(std::move(completion));
   }
@@ -196,6 +202,7 @@ std::string recorded_line(std::uint64_t prefix_identity, std::uint32_t draw,
               {"completion_tokens", completion.usage.completion_tokens}}}};
     if (!completion.reasoning.empty()) json["reasoning"] = completion.reasoning;
     if (!calls.empty()) json["tool_calls"] = std::move(calls);
+    if (!completion.logprobs.empty()) json["logprobs"] = completion.logprobs;
     const auto* const known =
         std::find_if(kFinishNames.begin(), kFinishNames.end(),
                      [&](const auto& one) { return one.second == completion.finish; });

@@ -4,7 +4,7 @@
 //
 // The file form is JSONL, one draw a line:
 //   {"prefix":"<identity, decimal>","draw":0,"completion":{"content":"…","finish":"stop",
-//    "reasoning":"…","tool_calls":[{"id","name","arguments"}],
+//    "reasoning":"…","tool_calls":[{"id","name","arguments"}],"logprobs":[-0.1],
 //    "usage":{"prompt_tokens":1,"completion_tokens":2}}}
 //   {"prefix":"…","draw":1,"failure":{"reason":"timeout","detail":"…"}}
 // Unknown members and unknown names are errors with their line.

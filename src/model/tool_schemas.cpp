@@ -47,17 +47,49 @@ Json write_function(const Function& function, ToolShape shape) {
   return inner;
 }
 
+// "auto", "none" and "required" (Anthropic's "any"), or one function by name.
+Json choice_in_shape(const Json& choice, ToolShape shape) {
+  std::string word = choice.is_string() ? choice.get<std::string>() : std::string();
+  Json name;
+  if (choice.is_object()) {
+    const Json type = choice.value("type", Json());
+    if (type.is_string()) word = type.get<std::string>();
+    name = choice.value("name", Json());
+    if (choice.contains("function") && choice["function"].is_object()) {
+      name = choice["function"].value("name", Json());
+    }
+  }
+  if (name.is_string()) {
+    if (shape == ToolShape::kAnthropic) return {{"type", "tool"}, {"name", name}};
+    if (shape == ToolShape::kOpenAiResponses) return {{"type", "function"}, {"name", name}};
+    return {{"type", "function"}, {"function", {{"name", name}}}};
+  }
+  if (word == "any") word = "required";
+  if (word != "auto" && word != "none" && word != "required") return choice;
+  if (shape != ToolShape::kAnthropic) return word;
+  return {{"type", word == "required" ? "any" : word}};
+}
+
 }  // namespace
 
-Result<std::string> tools_in_shape(std::string_view tools, ToolShape shape) {
+Result<ShapedTools> tools_in_shape(std::string_view tools, ToolShape shape) {
   UNDERSTUDY_TRY(Json document, parse_json(tools));
+  ShapedTools shaped;
+  if (document.is_object() && document.contains("tools")) {
+    if (document.contains("tool_choice")) {
+      shaped.choice =
+          write_json(choice_in_shape(document["tool_choice"], shape), JsonStyle::kCanonical);
+    }
+    document = Json(document["tools"]);
+  }
   if (!document.is_array()) return unexpected(ErrorCode::kInput, "tools are not a JSON array");
   for (Json& tool : document) {
     if (!tool.is_object()) return unexpected(ErrorCode::kInput, "a tool is not a JSON object");
     Function function;
     if (read_function(tool, function)) tool = write_function(function, shape);
   }
-  return write_json(document, JsonStyle::kCanonical);
+  shaped.tools = write_json(document, JsonStyle::kCanonical);
+  return shaped;
 }
 
 }  // namespace understudy

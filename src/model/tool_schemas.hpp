@@ -1,5 +1,5 @@
 #pragma once
-// Tool schemas as logs hold them, in whichever provider's shape, and as a provider wants them.
+// Tool schemas and the choice among them as logs hold them, in whichever provider's shape, and as a provider wants them.
 
 #include <string>
 #include <string_view>
@@ -14,9 +14,13 @@ enum class ToolShape {
   kAnthropic,        ///< {"name","description","input_schema"}
 };
 
-/// A JSON array of tools in the shape asked for. Entries that already have it, and entries of no
-/// known shape (a provider's own tools), are passed through as logged. Fails with kInput when
-/// `tools` is not a JSON array of objects.
-[[nodiscard]] Result<std::string> tools_in_shape(std::string_view tools, ToolShape shape);
+struct ShapedTools {
+  std::string tools;   ///< a JSON array
+  std::string choice;  ///< the JSON of "tool_choice"; empty where none was logged
+};
+/// Tools as Conversation::tools holds them, in the shape asked for. Entries that already have it,
+/// and entries and choices of no known shape (a provider's own), are passed through as logged.
+/// Fails with kInput when `tools` is neither a JSON array of objects nor holds one.
+[[nodiscard]] Result<ShapedTools> tools_in_shape(std::string_view tools, ToolShape shape);
 
 }  // namespace understudy

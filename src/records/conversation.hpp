@@ -45,7 +45,9 @@ struct Conversation {
   std::string cluster;   ///< who wrote it: intervals are clustered by this. Empty: the id
   std::string model;     ///< which model answered, if the log says
   std::string language;  ///< as the log names it; empty when it does not
-  std::string tools;     ///< JSON array of tool schemas as logged; empty: none
+  /// JSON array of tool schemas as logged; where the log names a choice among them, the object
+  /// {"tools":[…],"tool_choice":…}. Empty: none.
+  std::string tools;
   std::optional<std::int64_t> time_s;  ///< Unix seconds (UTC), if logged
   std::vector<Message> messages;
   bool operator==(const Conversation&) const = default;

@@ -1,6 +1,8 @@
 #include "records/draw.hpp"
 
+#include <algorithm>
 #include <array>
+#include <cmath>
 
 #include "base/hash.hpp"
 #include "records/codec.hpp"
@@ -25,7 +27,15 @@ std::string_view failure_name(FailureReason reason) {
 namespace {
 constexpr std::uint8_t kCompletionTag = 1;
 constexpr std::uint8_t kFailureTag = 2;
+
+std::uint64_t thousandths(double logprob) {
+  return static_cast<std::uint64_t>(std::llround(std::clamp(-logprob, 0.0, 1000.0) * 1000));
+}
 }  // namespace
+
+double rounded_logprob(double logprob) {
+  return thousandths(logprob) == 0 ? 0 : -static_cast<double>(thousandths(logprob)) / 1000;
+}
 
 std::string encode_outcome(const DrawOutcome& outcome) {
   Encoder out;
@@ -39,6 +49,10 @@ std::string encode_outcome(const DrawOutcome& outcome) {
   out.text(completion.content).text(completion.reasoning).number(completion.tool_calls.size());
   for (const ToolCall& call : completion.tool_calls) {
     out.text(call.id).text(call.name).text(call.arguments);
+  }
+  if (!completion.logprobs.empty()) {
+    out.number(completion.logprobs.size());
+    for (const double logprob : completion.logprobs) out.number(thousandths(logprob));
   }
   return std::move(out).bytes();
 }
@@ -60,6 +74,12 @@ Result<DrawOutcome> decode_outcome(std::string_view bytes) {
     completion.content = in.text();
     completion.reasoning = in.text();
     completion.tool_calls = in.tool_calls();
+    if (in.ok() && !in.at_end()) {
+      const std::uint64_t count = in.count();
+      for (std::uint64_t i = 0; i < count && in.ok(); ++i) {
+        completion.logprobs.push_back(rounded_logprob(-static_cast<double>(in.number()) / 1000));
+      }
+    }
     outcome = std::move(completion);
   }
   if (!in.ok() || !in.at_end() || (tag != kCompletionTag && tag != kFailureTag)) {

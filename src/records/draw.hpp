@@ -45,6 +45,9 @@ struct Completion {
   std::vector<ToolCall> tool_calls;
   FinishReason finish = FinishReason::kUnknown;
   Usage usage;  ///< zeros where the provider does not say
+  /// Natural logarithms, one for each token of the content, in thousandths; empty where they were
+  /// not asked for or not offered.
+  std::vector<double> logprobs;
   bool operator==(const Completion&) const = default;
 };
 
@@ -77,6 +80,9 @@ struct Failure {
 };
 
 using DrawOutcome = std::variant<Completion, Failure>;
+
+/// To the thousandth that a record keeps, within [-1000, 0]: some servers send -9999 for "never".
+[[nodiscard]] double rounded_logprob(double logprob);
 
 [[nodiscard]] std::string encode_outcome(const DrawOutcome& outcome);
 [[nodiscard]] Result<DrawOutcome> decode_outcome(std::string_view bytes);

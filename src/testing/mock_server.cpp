@@ -14,6 +14,7 @@
 #include "base/rng.hpp"
 #include "base/text.hpp"
 #include "testing/mock_server_answers.hpp"
+#include "testing/mock_server_batches.hpp"
 
 namespace understudy {
 namespace {
@@ -204,6 +205,7 @@ struct MockResponder::State {
   MockModel unnamed{.rates = options.rates};
   std::string canonical;
   RequestBucket bucket;
+  MockBatches batches;
   std::int64_t first_request_us = 0;
   std::uint64_t requests = 0;
   std::map<int, std::uint64_t> by_status;
@@ -348,6 +350,9 @@ MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
     }
     response.body =
         write_json({{"object", "list"}, {"data", std::move(list)}}, JsonStyle::kCanonical);
+  } else if (auto of_batch = batches.respond(
+                 request, [this](std::string_view body) { return respond_to_chat(body); })) {
+    response = std::move(*of_batch);
   } else {
     response = error_response(404, "invalid_request_error", "unknown_url", "Unknown request URL");
   }

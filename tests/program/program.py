@@ -94,11 +94,11 @@ def environment(server=None, **more):
     return values
 
 
-def understudy(*arguments, server=None, expect=0, timeout=300):
+def understudy(*arguments, server=None, expect=0, timeout=300, env=None):
     """Runs the program to its end and checks the exit code."""
     done = subprocess.run(
         [PROGRAM, *map(str, arguments)],
-        env=environment(server),
+        env=env or environment(server),
         capture_output=True,
         text=True,
         timeout=timeout,
