@@ -34,11 +34,13 @@ class JudgeRun {
     total_ = tasks_.size();
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
     UNDERSTUDY_TRY(ChatModel* const judge, study_.model("judge"));
+    UNDERSTUDY_TRY(spending_, study_.spending());
     const ModelLoop loop{
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> outcomes) { return store(std::move(outcomes)); },
         .watch = [this](const ModelStatus& status) { watch(status); }};
-    // Answers that do not parse are asked for again: the loop runs until none are left.
+    // Answers that do not parse are asked for again, and a budget that seemed reached with many in
+    // flight may not be: the loop runs until none are left, or it truly is.
     do {
       UNDERSTUDY_TRY(const LoopEnd end,
                      run_model_loop(*judge, loop, study_.world.clock, study_.world.stop));
@@ -48,7 +50,17 @@ class JudgeRun {
                                       "goes on",
                                       done_, total_, study_.directory()));
       }
-    } while (!tasks_.empty());
+    } while (!tasks_.empty() && !spending_->is_reached(progress()));
+    if (!tasks_.empty()) {
+      const std::uint64_t left = total_ - done_;
+      return unexpected(ErrorCode::kPaused,
+                        fmt::format("the budget is reached: {} of {} verdicts are stored; the {} "
+                                    "that are left would use {}. Raise the budget, then "
+                                    "`understudy run {}` goes on",
+                                    done_, total_, left,
+                                    spending_->estimate_text(progress(), left),
+                                    study_.directory()));
+    }
     study_.world.progress.finish(state());
     return asked_;
   }
@@ -70,6 +82,7 @@ class JudgeRun {
               if (!again) judged.insert(pack_draw_key(key));
               return {};
             }));
+        done_before_ += judged.size();
         for (const std::int64_t key : keys) {
           if (judged.contains(key)) continue;
           tasks_.push_back({.behavior = i,
@@ -110,8 +123,13 @@ class JudgeRun {
     return keys;
   }
 
+  [[nodiscard]] RoleProgress progress() const {
+    return {.role = "judge", .done = done_before_ + done_, .in_flight = in_flight_.size()};
+  }
+
   Result<std::optional<ChatRequest>> next() {
     while (!tasks_.empty()) {
+      if (spending_->is_reached(progress())) break;
       JudgeTask task = tasks_.back();
       tasks_.pop_back();
       const Behavior& behavior = behaviors_[task.behavior];
@@ -131,7 +149,7 @@ class JudgeRun {
       request.messages = asked.messages;
       request.json_schema = asked.json_schema;
       request.sampling = study_.model_config("judge").sampling;
-      request.prefix_identity = hash64({behavior.id, std::to_string(task.key)});
+      request.prefix_identity = question_identity(behavior.id, task.key);
       request.draw_index = task.attempt;
       request.seed = hash64({study_.config.sample.seed, "judge", behavior.id,
                              std::to_string(task.key), std::to_string(task.attempt)});
@@ -151,6 +169,7 @@ class JudgeRun {
       in_flight_.erase(found);
       Verdict verdict = Verdict::kNotGradedJudgeFailed;
       if (const auto* completion = std::get_if<Completion>(&ended.outcome)) {
+        spending_->add("judge", completion->usage);
         verdict = parse_judge_answer(behaviors_[task.behavior], completion->content,
                                      completion->finish, task.prefix_messages)
                       .verdict;
@@ -162,6 +181,7 @@ class JudgeRun {
       UNDERSTUDY_CHECK(keep(task, verdict, ended.outcome));
       ++finished;
     }
+    UNDERSTUDY_CHECK(spending_->save(study_.store));
     UNDERSTUDY_CHECK(transaction.commit());
     done_ += finished;
     return {};
@@ -173,7 +193,11 @@ class JudgeRun {
   }
 
   [[nodiscard]] ProgressState state() const {
-    return {.stage = "judge", .done = done_, .total = total_, .unit = "verdicts"};
+    return {.stage = "judge",
+            .done = done_,
+            .total = total_,
+            .unit = "verdicts",
+            .cost = spending_->cost()};
   }
   void watch(const ModelStatus& status) {
     ProgressState now = state();
@@ -188,12 +212,18 @@ class JudgeRun {
   std::vector<JudgeTask> tasks_;
   std::unordered_map<std::uint64_t, JudgeTask> in_flight_;
   std::optional<AnswerFinder> finder_;
+  Spending* spending_ = nullptr;
   std::uint64_t total_ = 0;
+  std::uint64_t done_before_ = 0;  ///< verdicts of earlier runs
   std::uint64_t done_ = 0;
   std::uint64_t asked_ = 0;
 };
 
 }  // namespace
+
+std::uint64_t question_identity(std::string_view behavior, std::int64_t key) {
+  return hash64({behavior, std::to_string(key)});
+}
 
 bool is_screened_by_judge(const Behavior& behavior) {
   return behavior.decided_by == DecidedBy::kJudge;

@@ -18,6 +18,9 @@ namespace understudy {
 [[nodiscard]] Result<std::int64_t> rule_grader(StudyStore& store, const Behavior& behavior);
 [[nodiscard]] Result<std::int64_t> judge_grader(StudyStore& store, const Behavior& behavior,
                                                 const StudyConfig& config);
+/// What stands for one question to a judge in ChatRequest::prefix_identity: the answer of this
+/// packed key, asked about this behavior. The same in any study of the same sample.
+[[nodiscard]] std::uint64_t question_identity(std::string_view behavior, std::int64_t key);
 /// A judge, not a rule, gives this behavior's screen verdict.
 [[nodiscard]] bool is_screened_by_judge(const Behavior& behavior);
 

@@ -3,44 +3,70 @@
 #include <filesystem>
 #include <unordered_map>
 
+#include "engine/arm_draws.hpp"
+#include "engine/judge_grading.hpp"
 #include "model/model_factory.hpp"
 
 namespace understudy {
 namespace {
 
-// A recorded study answers by prefix identity: the same prefix has it in any study of these logs.
+// The recorded answers of one role: of an arm by prefix identity, which the same prefix has in any
+// study of these logs; of a judge by the question.
 class RecordedStudy {
  public:
-  [[nodiscard]] static Result<std::shared_ptr<RecordedStudy>> open(const std::string& directory) {
+  [[nodiscard]] static Result<std::shared_ptr<RecordedStudy>> open(const std::string& directory,
+                                                                   const std::string& role) {
     UNDERSTUDY_TRY(const StudyConfig config, load_study_config(directory));
     UNDERSTUDY_TRY(StudyStore store, StudyStore::open(directory, StudyStore::Mode::kRead));
     auto recorded = std::make_shared<RecordedStudy>(std::move(store));
-    StudyStore& reading = recorded->store_;
-    std::optional<StoredConversation> conversation;
-    UNDERSTUDY_CHECK(reading.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
-      if (!conversation || conversation->id != prefix.conversation) {
-        UNDERSTUDY_TRY(conversation, reading.conversation(prefix.conversation));
-      }
-      recorded->prefixes_.emplace(
-          prefix_identity(config.logs.source, conversation->conversation.id, prefix.cut),
-          prefix.id);
-      return {};
-    }));
+    if (role == "judge") {
+      UNDERSTUDY_CHECK(recorded->load_questions());
+      return recorded;
+    }
+    // Replaying a study that never asked the deployed model: the candidate's answers are meant.
+    const bool of_deployed = role == "deployed" && config.deployed;
+    recorded->arm_ = of_deployed ? Arm::kDeployedReplay : Arm::kCandidate;
+    UNDERSTUDY_TRY(const std::vector<PrefixPlace> places, prefix_places(recorded->store_));
+    UNDERSTUDY_TRY(const std::vector<std::uint64_t> identities,
+                   prefix_identities(recorded->store_, config.logs.source, places));
+    for (std::size_t i = 0; i < identities.size(); ++i) {
+      recorded->prefixes_.emplace(identities[i], static_cast<std::int64_t>(i) + 1);
+    }
     return recorded;
   }
   explicit RecordedStudy(StudyStore store) : store_(std::move(store)) {}
 
   std::optional<DrawOutcome> find(std::uint64_t identity, std::uint32_t draw) {
+    if (const auto asked = questions_.find(identity); asked != questions_.end()) {
+      auto answer = store_.judge_answer(asked->second.grader, asked->second.key);
+      return answer ? std::move(*answer) : std::nullopt;
+    }
     const auto prefix = prefixes_.find(identity);
     if (prefix == prefixes_.end() || draw >= kDrawsPerPrefixMax) return std::nullopt;
-    auto stored = store_.draw({.arm = Arm::kCandidate, .prefix = prefix->second, .index = draw});
+    auto stored = store_.draw({.arm = arm_, .prefix = prefix->second, .index = draw});
     if (!stored || !*stored) return std::nullopt;
     return std::move((*stored)->outcome);
   }
 
  private:
+  struct Question {
+    std::int64_t grader = 0;
+    DrawKey key;
+  };
+  // Where a study was judged twice, the last judge answers.
+  Result<void> load_questions() {
+    return store_.for_each_judged(
+        [&](std::string_view behavior, std::int64_t grader, const DrawKey& key) -> Result<void> {
+          questions_[question_identity(behavior, pack_draw_key(key))] = {.grader = grader,
+                                                                         .key = key};
+          return {};
+        });
+  }
+
   StudyStore store_;
+  Arm arm_ = Arm::kCandidate;
   std::unordered_map<std::uint64_t, std::int64_t> prefixes_;
+  std::unordered_map<std::uint64_t, Question> questions_;
 };
 
 constexpr std::size_t kContextTokensDefault = 4096;
@@ -85,7 +111,7 @@ ModelFactory model_factory(Environment environment, std::string cache_dir) {
       const std::string path = model.model.substr(kRecorded.size());
       std::error_code ignored;
       if (std::filesystem::is_directory(path, ignored)) {
-        UNDERSTUDY_TRY(const auto recorded, RecordedStudy::open(path));
+        UNDERSTUDY_TRY(const auto recorded, RecordedStudy::open(path, model.role));
         options.recorded = [recorded](std::uint64_t identity, std::uint32_t draw) {
           return recorded->find(identity, draw);
         };

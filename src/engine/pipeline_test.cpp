@@ -208,6 +208,18 @@ TEST_F(PipelineTest, ABudgetCountsWhatIsInFlightAndSaysWhatTheRestWouldCost) {
   EXPECT_THAT(paused.error().message, HasSubstr(fmt::format("which cost {:.3g}", 0.02 * left)));
 }
 
+TEST_F(PipelineTest, ALongFirstAnswerDoesNotEndABudgetEarly) {
+  script_.slots = 60;
+  script_.answer = [first = true](const ChatRequest&) mutable {
+    Completion made = answer("Here is another answer.");
+    if (first) made.usage.completion_tokens = 1000;
+    first = false;
+    return made;
+  };
+  config_.budget.tokens = 10'000;
+  ASSERT_TRUE(run().has_value()) << "250 draws use less than 5,000 tokens";
+}
+
 TEST_F(PipelineTest, ABudgetIsOfAllModelsTogether) {
   config_.deployed.emplace().model = "fake/other";
   config_.budget.tokens = 15 * 300;  // the candidate takes 250 draws of them

@@ -27,8 +27,12 @@ class ArmReplay {
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> ended) { return draws_.store(std::move(ended)); },
         .watch = [this](const ModelStatus& status) { watch(status); }};
-    UNDERSTUDY_TRY(const LoopEnd end,
-                   run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
+    // What is in flight is counted at the mean of what is done: a budget that seemed reached may
+    // not be once it has come in.
+    LoopEnd end = LoopEnd::kDone;
+    do {
+      UNDERSTUDY_TRY(end, run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
+    } while (end == LoopEnd::kDone && may_ask());
     study_.world.progress.finish(state());
     if (end == LoopEnd::kStopped || draws_.done() < draws_.total()) {
       return unexpected(ErrorCode::kPaused, pause_message(end));
@@ -39,12 +43,14 @@ class ArmReplay {
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
 
  private:
-  Result<std::optional<ChatRequest>> next() {
+  [[nodiscard]] bool may_ask() {
     while (cursor_ < draws_.total() && !draws_.is_open(cursor_)) ++cursor_;
     const bool pilot_over = pilot_ && loaded_ + asked_ >= kPilotDraws;
-    if (cursor_ == draws_.total() || pilot_over || spending_->is_reached(draws_.progress())) {
-      return std::optional<ChatRequest>();
-    }
+    return cursor_ < draws_.total() && !pilot_over && !spending_->is_reached(draws_.progress());
+  }
+
+  Result<std::optional<ChatRequest>> next() {
+    if (!may_ask()) return std::optional<ChatRequest>();
     UNDERSTUDY_TRY(ChatRequest request, draws_.ask(cursor_++));
     ++asked_;
     return std::optional<ChatRequest>(std::move(request));

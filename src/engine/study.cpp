@@ -27,7 +27,9 @@ const ModelConfig& Study::model_config(const std::string& role) const {
 Result<ChatModel*> Study::model(const std::string& role) {
   auto& made = models[role];
   if (made == nullptr) {
-    UNDERSTUDY_TRY(made, world.make_model(config, model_config(role), world.clock));
+    ModelConfig of_role = model_config(role);
+    of_role.role = role;
+    UNDERSTUDY_TRY(made, world.make_model(config, of_role, world.clock));
   }
   return made.get();
 }

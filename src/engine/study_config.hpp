@@ -21,6 +21,7 @@ struct ModelConfig {
   std::string model;     ///< "provider/name"
   std::string base_url;  ///< empty: from the environment
   SamplingOptions sampling;
+  std::string role = {};  ///< "candidate", "judge"; set when the model is made
 };
 
 /// Money per million tokens, in the currency of budget.cost.

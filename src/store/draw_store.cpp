@@ -172,4 +172,30 @@ Result<void> StudyStore::for_each_judgement(
   }
 }
 
+Result<void> StudyStore::for_each_judged(
+    const std::function<Result<void>(std::string_view, std::int64_t, const DrawKey&)>& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT g.behavior, j.grader, j.key FROM judgement j JOIN "
+                                    "grader g ON g.id = j.grader ORDER BY j.grader, j.key"));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    UNDERSTUDY_CHECK(visit(statement.bytes(0), statement.integer(1),
+                           unpack_draw_key(statement.integer(2))));
+  }
+}
+
+Result<std::optional<DrawOutcome>> StudyStore::judge_answer(std::int64_t grader,
+                                                            const DrawKey& key) {
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT bytes FROM judgement WHERE grader = ? AND key = ?"));
+  UNDERSTUDY_TRY(const bool row,
+                 statement->bind(1, grader).bind(2, pack_draw_key(key)).step());
+  if (!row) return std::optional<DrawOutcome>();
+  UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement->bytes(0)));
+  statement->reset();
+  UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
+  return std::optional<DrawOutcome>(std::move(outcome));
+}
+
 }  // namespace understudy

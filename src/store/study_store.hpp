@@ -148,6 +148,14 @@ class StudyStore {
       std::int64_t grader, Arm arm,
       const std::function<Result<void>(const DrawKey&, Verdict)>& visit);
 
+  /// Who was judged for which behavior, by any judge, in the order of judges.
+  Result<void> for_each_judged(
+      const std::function<Result<void>(std::string_view behavior, std::int64_t grader,
+                                       const DrawKey&)>& visit);
+  /// The judge's answer as it came.
+  [[nodiscard]] Result<std::optional<DrawOutcome>> judge_answer(std::int64_t grader,
+                                                                const DrawKey& key);
+
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
