@@ -88,7 +88,10 @@ Result<void> ArmDraws::load_out() {
   if (frame) frame_ = hex(frame->fingerprint);
   UNDERSTUDY_TRY(const std::vector<BatchFile> files, load_batches(study_->store));
   for (const BatchFile& file : files) {
-    if (!is_of_this_study(file)) continue;
+    if (!is_of_this_study(file)) {
+      if (file.arm == arm_) out_elsewhere_ += count_draws(file.out);
+      continue;
+    }
     for (const auto& [first, count] : file.out) {
       for (std::uint64_t at = first; at < first + count; ++at) {
         const auto number =
@@ -146,6 +149,15 @@ Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
   if (!model) return {};
   now["model"] = *model;
   return study_->store.set_meta(key, write_json(now, JsonStyle::kCanonical));
+}
+
+Result<void> ArmDraws::check_batches() const {
+  if (out_elsewhere_ == 0) return {};
+  return unexpected(
+      ErrorCode::kUsage,
+      fmt::format("{} draws of the {} arm are out in batch files for other settings: put [{}] and "
+                  "[sample] back, or give them up: `understudy batch collect {} --rest open`",
+                  out_elsewhere_, arm_name(arm_), role_, study_->directory()));
 }
 
 Result<ArmDraws::Text> ArmDraws::text_of(std::int64_t prefix) {

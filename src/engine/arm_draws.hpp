@@ -66,6 +66,9 @@ class ArmDraws {
   /// are compared always, the model (its weights, its server) when it is asked: then it is named.
   Result<void> check_identity(const std::optional<std::string>& model);
 
+  /// Before asking: answers that are still out for other settings would be paid for in vain.
+  [[nodiscard]] Result<void> check_batches() const;
+
   /// What a draw asks; `id` is its packed key.
   [[nodiscard]] Result<ChatRequest> request(std::size_t number);
   /// The same, and keeps the conversation at hand until its answer is stored.
@@ -92,6 +95,7 @@ class ArmDraws {
   std::vector<bool> out_;
   std::uint64_t done_ = 0;
   std::uint64_t out_count_ = 0;
+  std::uint64_t out_elsewhere_ = 0;  ///< for other settings, or of another frame
   std::map<std::string, std::uint64_t> failed_;
   Text last_;  ///< cuts of one conversation stand together
   std::unordered_map<std::uint64_t, Text> in_flight_;

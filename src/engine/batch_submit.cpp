@@ -61,6 +61,7 @@ class BatchSubmit {
     UNDERSTUDY_TRY(files_, load_batches(study_.store));
     UNDERSTUDY_TRY(spending_, study_.spending());
     for (BatchArm& arm : arms) {
+      UNDERSTUDY_CHECK(arm.draws.check_batches());
       UNDERSTUDY_CHECK(arm.draws.check_identity(arm.model.identity));
       UNDERSTUDY_CHECK(write(arm));
       // From here on what was written is out.

@@ -16,6 +16,7 @@ class ArmReplay {
     UNDERSTUDY_TRY(spending_, study_.spending());
     UNDERSTUDY_CHECK(draws_.check_identity({}));
     if (draws_.done() == draws_.total()) return detail();
+    UNDERSTUDY_CHECK(draws_.check_batches());
     if (draws_.done() + draws_.out() == draws_.total()) {
       return unexpected(ErrorCode::kPaused, waiting_message());
     }

@@ -86,6 +86,65 @@ TEST(OpenAiChat, ToolsOfOtherProvidersAreRewritten) {
       {"type":"web_search_20250305","name":"web_search"}])"));
 }
 
+TEST(OpenAiChat, ToolChoiceGoesOutAsLogged) {
+  const auto sent = [](const std::string& choice, std::string_view model) {
+    ChatRequest request;
+    request.tools = R"({"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":)" +
+                    choice + "}";
+    const Json body = body_of(request, model);
+    EXPECT_TRUE(body["tools"].is_array() && body["tools"].size() == 1) << body;
+    return body.contains("tool_choice") ? body["tool_choice"] : Json("nothing");
+  };
+  const std::string chat_name = R"({"type":"function","function":{"name":"f"}})";
+  const std::string flat_name = R"({"type":"function","name":"f"})";
+  const std::string anthropic_name = R"({"type":"tool","name":"f"})";
+  for (const std::string& logged : {chat_name, flat_name, anthropic_name}) {
+    EXPECT_EQ(sent(logged, "vllm/m"), Json::parse(chat_name));
+    EXPECT_EQ(sent(logged, "openai-responses/m"), Json::parse(flat_name));
+    EXPECT_EQ(sent(logged, "anthropic/m"), Json::parse(anthropic_name));
+  }
+  for (const char* logged : {"\"required\"", R"({"type":"any"})"}) {
+    EXPECT_EQ(sent(logged, "vllm/m"), "required");
+    EXPECT_EQ(sent(logged, "openai-responses/m"), "required");
+    EXPECT_EQ(sent(logged, "anthropic/m"), Json::parse(R"({"type":"any"})"));
+  }
+  EXPECT_EQ(sent("\"none\"", "vllm/m"), "none");
+  EXPECT_EQ(sent("\"none\"", "anthropic/m"), Json::parse(R"({"type":"none"})"));
+  const std::string own = R"({"type":"allowed_tools","mode":"auto"})";
+  EXPECT_EQ(sent(own, "openai-responses/m"), Json::parse(own)) << "what we do not know, as it is";
+}
+
+TEST(OpenAiChat, WithoutAToolChoiceThereIsNone) {
+  ChatRequest request;
+  request.tools = R"([{"type":"function","function":{"name":"f"}}])";
+  for (const char* model : {"vllm/m", "openai-responses/m", "anthropic/m"}) {
+    EXPECT_FALSE(body_of(request, model).contains("tool_choice")) << model;
+  }
+}
+
+TEST(OpenAiChat, LogprobsAreKeptWhereTheyAreAskedForAndOffered) {
+  ChatRequest request;
+  EXPECT_FALSE(body_of(request).contains("logprobs"));
+  request.sampling.logprobs = true;
+  EXPECT_EQ(body_of(request)["logprobs"], true);
+  EXPECT_EQ(body_of(request, "openai-responses/m")["include"],
+            Json::parse(R"(["message.output_text.logprobs"])"));
+  EXPECT_FALSE(body_of(request, "anthropic/m").contains("logprobs"));
+  const DrawOutcome outcome = read(R"({"choices":[{"message":{"content":"ab"},"logprobs":
+      {"content":[{"token":"a","logprob":-0.12345},{"token":"b","logprob":-9999.0}]}}]})");
+  EXPECT_THAT(std::get<Completion>(outcome).logprobs, ::testing::ElementsAre(-0.123, -1000));
+  EXPECT_TRUE(std::get<Completion>(read(R"({"choices":[{"message":{"content":"a"},
+      "logprobs":null}]})")).logprobs.empty());
+}
+
+TEST(OpenAiChat, ThinkingPartsAreReasoning) {
+  const DrawOutcome outcome = read(R"({"choices":[{"message":{"content":[
+      {"type":"thinking","thinking":[{"type":"text","text":"hm"}]},
+      {"type":"text","text":"a"},{"type":"text","text":"b"}]}}]})");
+  EXPECT_EQ(std::get<Completion>(outcome).content, "ab");
+  EXPECT_EQ(std::get<Completion>(outcome).reasoning, "hm");
+}
+
 TEST(OpenAiChat, SchemaIsDemandedStrictly) {
   ChatRequest request;
   request.json_schema = R"({"type":"object"})";

@@ -112,6 +112,17 @@ TEST(OpenAiResponses, ReadsItemsAndUsage) {
   EXPECT_EQ(completion.usage, (Usage{.prompt_tokens = 3, .completion_tokens = 5}));
 }
 
+TEST(OpenAiResponses, ReadsOpenReasoningAndLogprobs) {
+  const DrawOutcome outcome = protocol("openai-responses/gpt")->read_answer(R"({
+      "status":"completed","output":[{"type":"reasoning","summary":[],"content":[
+      {"type":"reasoning_text","text":"hm"}]},{"type":"message","content":[{"type":"output_text",
+      "text":"a","logprobs":[{"token":"a","logprob":-0.5}]}]}]})");
+  const auto& completion = std::get<Completion>(outcome);
+  EXPECT_EQ(completion.reasoning, "hm");
+  EXPECT_EQ(completion.content, "a");
+  EXPECT_THAT(completion.logprobs, ::testing::ElementsAre(-0.5));
+}
+
 TEST(OpenAiResponses, IncompleteAnswersSayWhy) {
   const auto made = protocol("openai-responses/gpt");
   const auto finish = [&](std::string_view reason) {

@@ -15,6 +15,7 @@ Completion some_completion() {
   completion.tool_calls = {{.id = "c1", .name = "find", .arguments = "{\"q\":1}"}};
   completion.finish = FinishReason::kToolCalls;
   completion.usage = {.prompt_tokens = 11, .completion_tokens = 22};
+  completion.logprobs = {-0.125, -1.5};
   return completion;
 }
 

@@ -47,7 +47,7 @@ struct Completion {
   Usage usage;  ///< zeros where the provider does not say
   /// Natural logarithms, one for each token of the content, in thousandths; empty where they were
   /// not asked for or not offered.
-  std::vector<double> logprobs;
+  std::vector<double> logprobs = {};
   bool operator==(const Completion&) const = default;
 };
 

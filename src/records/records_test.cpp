@@ -48,6 +48,11 @@ TEST(Outcome, DecodesWhatWasEncoded) {
                         .finish = FinishReason::kToolCalls,
                         .usage = {3, 300}};
   EXPECT_EQ(*decode_outcome(encode_outcome(completion)), DrawOutcome(completion));
+  completion.logprobs = {0, rounded_logprob(-0.12345), rounded_logprob(-9999)};
+  EXPECT_EQ(completion.logprobs[1], -0.123);
+  const std::string bytes = encode_outcome(completion);
+  EXPECT_EQ(*decode_outcome(bytes), DrawOutcome(completion));
+  EXPECT_FALSE(decode_outcome(std::string_view(bytes).substr(0, bytes.size() - 1)));
   const Failure failure{FailureReason::kTimeout, "after 60 s"};
   EXPECT_EQ(*decode_outcome(encode_outcome(failure)), DrawOutcome(failure));
   EXPECT_FALSE(decode_outcome("\x07"));

@@ -157,7 +157,12 @@ with program.temporary_directory() as folder, program.mock_server(
     changed = study_in("changed")
     status(changed, server, "submit", changed)
     said = program.understudy("run", changed, "--temperature", "1", server=server, expect=2)
-    program.check("put [candidate] back" in said.stderr, said.stderr)
+    program.check("put [candidate]" in said.stderr, said.stderr)
+    program.understudy("batch", "submit", changed, "--temperature", "1", server=server, expect=2)
+    again = ("--temperature", "1", "--json")
+    program.understudy("batch", "collect", changed, "--rest", "open", *again, server=server)
+    told = json.loads(program.understudy("batch", "submit", changed, *again, server=server).stdout)
+    program.check(len(told["written"]) == 2, f"all that was given up is asked again: {told}")
 
     # Given up: what has no answer has failed, and the report can be made without a server.
     failed = study_in("failed")
