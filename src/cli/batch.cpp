@@ -31,7 +31,9 @@ void print_table(const Json& document) {
   }
   for (const auto& [arm, draws] : document["draws"].items()) {
     std::uint64_t failed = 0;
-    for (const auto& [reason, count] : draws["failed"].items()) failed += count.get<std::uint64_t>();
+    for (const auto& [reason, count] : draws["failed"].items()) {
+      failed += count.get<std::uint64_t>();
+    }
     fmt::print("{}: {} of {} draws completed, {} failed, {} out, {} open\n", arm,
                with_commas(draws["completed"].get<std::uint64_t>()),
                with_commas(draws["requested"].get<std::uint64_t>()), with_commas(failed),
@@ -89,9 +91,9 @@ int status(const std::vector<std::string>& arguments) {
 
 int collect(const std::vector<std::string>& arguments) {
   CLI::App app(
-      "Stores the answers of batches as live replay would have stored them. Takes output and error\n"
-      "files in any order, partial ones too, as often as you like; without files, fetches those of\n"
-      "uploaded batches that are over. Lines that are no answer of this study go to\n"
+      "Stores the answers of batches as live replay would have stored them. Takes output and\n"
+      "error files in any order, partial ones too, as often as you like; without files, fetches\n"
+      "those of uploaded batches that are over. Lines that are no answer of this study go to\n"
       "DIR/batch/rejects.jsonl with file, line and byte. Then `understudy run` goes on.\n\n"
       "  understudy batch collect my-study output.jsonl errors.jsonl\n"
       "  understudy batch collect my-study               uploaded batches\n"

@@ -33,8 +33,8 @@ struct PrefixPlace {
 
 class ArmDraws {
  public:
-  /// Reads who has ended, and who is out in batch files. With `limit` only the first prefixes count;
-  /// with `retry_errors` what failed is not finished. `study` must outlive it.
+  /// Reads who has ended, and who is out in batch files. With `limit` only the first prefixes
+  /// count; with `retry_errors` what failed is not finished. `study` must outlive it.
   [[nodiscard]] static Result<ArmDraws> load(Study& study, Arm arm,
                                              std::vector<PrefixPlace> prefixes);
 

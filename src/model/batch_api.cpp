@@ -143,7 +143,8 @@ class Http {
     UNDERSTUDY_TRY(const Reply reply, perform(doing, file.get()));
     if (reply.status != 200) return refused(doing, reply);
     const bool written = std::fflush(file.get()) == 0 && ::fsync(descriptor) == 0;
-    if (std::fclose(file.release()) != 0 || !written || std::rename(part.c_str(), to.c_str()) != 0) {
+    const bool closed = std::fclose(file.release()) == 0;
+    if (!closed || !written || std::rename(part.c_str(), to.c_str()) != 0) {
       return failed(doing, "cannot write " + to + ": is the disk full?");
     }
     return {};
@@ -236,7 +237,8 @@ class OpenAiBatches final : public BatchApi {
 
   [[nodiscard]] Result<RemoteBatch> submit(const std::string& path,
                                            std::string_view name) override {
-    UNDERSTUDY_TRY(const Json file, http_.post_file("uploading", "/files", path, std::string(name)));
+    UNDERSTUDY_TRY(const Json file,
+                   http_.post_file("uploading", "/files", path, std::string(name)));
     UNDERSTUDY_TRY(const std::string file_id, id_of("uploading", file));
     const Json body = {{"input_file_id", file_id},
                        {"endpoint", endpoint_},

@@ -70,7 +70,9 @@ TEST(BatchApi, AnthropicTakesTheLinesAsOneDocument) {
   });
   const auto api = make_batch_api(model_at("anthropic/m", server.base_url()));
   std::string lines;
-  for (int i = 0; i < 9000; ++i) lines += fmt::format("{{\"custom_id\":\"{}\",\"params\":{{}}}}\n", i);
+  for (int i = 0; i < 9000; ++i) {
+    lines += fmt::format("{{\"custom_id\":\"{}\",\"params\":{{}}}}\n", i);
+  }
   const auto batch = api->submit(temporary("lines", lines), "its-name");
   ASSERT_TRUE(batch.has_value());
   EXPECT_EQ(batch->id, "msgbatch_1");
@@ -102,9 +104,8 @@ TEST(BatchApi, SaysWhenABatchIsOverAndFetchesItsResults) {
 TEST(BatchApi, ResultsAddressOfTheServerIsNotUsed) {
   RawServer other([](std::size_t) { return RawAnswer{http_answer(200, "{}")}; });
   RawServer server([&](std::size_t) {
-    return RawAnswer{http_answer(
-        200, fmt::format(R"({{"id":"msgbatch_1","processing_status":"ended","results_url":"{}/x"}})",
-                         other.base_url()))};
+    return RawAnswer{http_answer(200, R"({"id":"msgbatch_1","processing_status":"ended",)"
+                                      R"("results_url":")" + other.base_url() + "/x\"}")};
   });
   const auto api = make_batch_api(model_at("anthropic/m", server.base_url()));
   const auto batch = api->state("msgbatch_1");

@@ -197,8 +197,9 @@ Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
     UNDERSTUDY_CHECK(check_egress(endpoint, allowed));
     const bool needs_key = provider != nullptr && provider->needs_key && !endpoint.loopback;
     if (needs_key && endpoint.key.empty()) {
-      return unexpected(ErrorCode::kUsage, fmt::format("model \"{}\" needs a key: set {}", spec.text,
-                                                       variable(spec.provider, "API_KEY")));
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("model \"{}\" needs a key: set {}", spec.text,
+                                    variable(spec.provider, "API_KEY")));
     }
   }
   return endpoints;

@@ -88,7 +88,8 @@ class LineReader {
   }
 
   Result<DrawOutcome> read_completion(const Json& json) const {
-    UNDERSTUDY_CHECK(only(json, {"content", "reasoning", "tool_calls", "finish", "usage", "logprobs"}));
+    UNDERSTUDY_CHECK(
+        only(json, {"content", "reasoning", "tool_calls", "finish", "usage", "logprobs"}));
     Completion completion;
     completion.content = text_of(json, "content");
     completion.reasoning = text_of(json, "reasoning");

@@ -1,5 +1,6 @@
 #pragma once
-// Tool schemas and the choice among them as logs hold them, in whichever provider's shape, and as a provider wants them.
+// Tool schemas and the choice among them as logs hold them, in whichever provider's shape, and as a
+// provider wants them.
 
 #include <string>
 #include <string_view>

@@ -7,8 +7,8 @@
 // and limits are not: an injected error depends on how often this request has come, and a rate
 // limit on the clock.
 //
-// GET /v1/models, POST /v1/chat/completions, OpenAI's Files and Batches, and GET /stats: counts for tests (requests, by status,
-// by model, in flight, distinct requests).
+// GET /v1/models, POST /v1/chat/completions, OpenAI's Files and Batches, and GET /stats: counts for
+// tests (requests, by status, by model, in flight, distinct requests).
 
 #include <cstdint>
 #include <map>

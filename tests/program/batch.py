@@ -71,9 +71,8 @@ with program.temporary_directory() as folder, program.mock_server(
 
     def same_as_live(study):
         for name in ("report.json", "report.html"):
-            program.check(
-                (live / name).read_bytes() == (study / name).read_bytes(), f"{study}: {name} differs"
-            )
+            same = (live / name).read_bytes() == (study / name).read_bytes()
+            program.check(same, f"{study}: {name} differs")
         program.check(draws_of(live) == draws_of(study), f"{study}: draws differ")
 
     live = study_in("live")
@@ -85,7 +84,7 @@ with program.temporary_directory() as folder, program.mock_server(
     paths = [pathlib.Path(path) for path in told["written"]]
     program.check(len(paths) == 2, f"one file for each arm: {told}")
     for path in paths:
-        program.check(stat.S_IMODE(path.stat().st_mode) == 0o600, f"{path} is not its owner's alone")
+        program.check(stat.S_IMODE(path.stat().st_mode) == 0o600, f"{path} is open to others")
         program.check(stat.S_IMODE(path.parent.stat().st_mode) == 0o700, f"{path.parent} is open")
     requests = [line for path in paths for line in path.read_text().splitlines()]
     program.check(len(requests) == 2 * DRAWS, f"{len(requests)} requests")
@@ -191,7 +190,8 @@ with program.temporary_directory() as folder, program.mock_server(
     told = call(remote, "batch", "submit", remote, "--upload", "--json")
     program.check(len(told["uploaded"]) == 2, told)
     program.check(all(file["state"] == "uploaded" for file in told["files"]), told)
-    program.check(call(remote, "batch", "submit", remote, "--upload", "--json")["uploaded"] == [], "")
+    told = call(remote, "batch", "submit", remote, "--upload", "--json")
+    program.check(told["uploaded"] == [], f"uploaded twice: {told}")
     told = call(remote, "batch", "status", remote, "--json")
     program.check(told["files"][0]["remote_status"] == "in_progress", told)
     told = call(remote, "batch", "collect", remote, "--json")
