@@ -104,8 +104,14 @@ class BatchCollect {
 
   Result<BatchReport> run(std::vector<std::string> files) {
     UNDERSTUDY_TRY(ledger_, load_batches(study_.store));
-    const bool from_provider = files.empty() && rest_ != BatchRest::kFailed && has_uploads();
-    UNDERSTUDY_CHECK(load_arms(from_provider));
+    bool from_provider = files.empty() && has_uploads();
+    if (const auto loaded = load_arms(from_provider); !loaded) {
+      // Giving up needs neither a key nor a provider that answers.
+      if (!from_provider || rest_ == BatchRest::kWait) return unexpected(loaded.error());
+      study_.world.progress.say("batch: the provider is not asked: " + loaded.error().describe());
+      from_provider = false;
+      UNDERSTUDY_CHECK(load_arms(false));
+    }
     if (from_provider) {
       UNDERSTUDY_TRY(files, fetch());
     }
@@ -129,6 +135,7 @@ class BatchCollect {
   }
 
   Result<void> load_arms(bool sends) {
+    arms_.clear();
     UNDERSTUDY_TRY(std::vector<BatchArm> arms, batch_arms(study_, sends));
     UNDERSTUDY_TRY(const std::vector<PrefixPlace> places, prefix_places(study_.store));
     UNDERSTUDY_TRY(const std::vector<std::uint64_t> identities,
@@ -156,7 +163,10 @@ class BatchCollect {
       const std::unique_ptr<BatchApi> api = make_batch_api(arm.arm.model);
       for (BatchFile& file : ledger_) {
         if (!arm.arm.draws.is_of_this_study(file)) continue;
-        if (file.state == BatchState::kUploading) UNDERSTUDY_CHECK(settle_upload(*api, file));
+        if (file.state == BatchState::kUploading) {
+          const auto settled = settle_upload(*api, file);
+          if (!settled && rest_ == BatchRest::kWait) return unexpected(settled.error());
+        }
         if (file.state != BatchState::kUploaded) continue;
         UNDERSTUDY_TRY(const RemoteBatch batch, api->state(file.remote));
         file.remote_status = batch.status;

@@ -97,16 +97,16 @@ with program.temporary_directory() as folder:
     logs = folder / "logs.jsonl"
     program.write_logs(logs, conversations=3)
 
-    def run(name, url, expect):
+    def run(name, url, deadline_s=3):
         study = program.write_study(
             folder / name,
             logs,
             sample={"prefixes": 3},
             candidate={"model": "openai/gpt", "base_url": url},
-            replay={"deadline_s": 1},
+            replay={"deadline_s": deadline_s},
         )
         env = program.environment(OPENAI_API_KEY=KEY)
-        done = program.understudy("run", study, "--display", "plain", expect=expect, env=env)
+        done = program.understudy("run", study, "--display", "plain", expect=6, env=env)
         program.check(KEY not in done.stdout + done.stderr, f"{name}: the key is in the output")
         for path in study.rglob("*"):
             if path.is_file():
@@ -116,7 +116,7 @@ with program.temporary_directory() as folder:
 
     for name, (reason, answer) in CASES.items():
         server = Server(answer)
-        report = run(name, server.url, expect=6)
+        report = run(name, server.url, 120 if name == "gigabyte" else 3)
         program.check_counts(report)
         draws = report["counts"]["draws"]["candidate"]
         program.check(draws["failed"] == {reason: 3}, f"{name}: {draws}")
@@ -127,7 +127,7 @@ with program.temporary_directory() as folder:
         server.shutdown()
 
     server = Server(lambda handler: handler.send(200, good))
-    report = run("tls", server.url.replace("http:", "https:"), expect=6)
+    report = run("tls", server.url.replace("http:", "https:"))
     draws = report["counts"]["draws"]["candidate"]
     program.check(draws["failed"] == {"tls": 3}, f"no TLS there: {draws}")
     program.check(not server.seen, "a request went out without TLS")
