@@ -114,7 +114,7 @@ int collect(const std::vector<std::string>& arguments) {
                            : rest == "failed" ? BatchRest::kFailed
                                               : BatchRest::kWait;
   return with_study(flags, StudyStore::Mode::kWrite, [&](Study& study) {
-    study.options = {};  // all draws count, whatever part of them was submitted
+    study.options.limit.reset();  // all draws count, whatever part of them was submitted
     return print(batch_collect(study, files, wanted), flags);
   });
 }

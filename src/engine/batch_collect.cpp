@@ -62,6 +62,8 @@ class LineReader {
     }
     if (!any) return std::nullopt;
     line.text = text_;
+    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+    if (line.number == 1 && line.text.starts_with(kByteOrderMark)) line.text.remove_prefix(3);
     return line;
   }
 

@@ -177,6 +177,15 @@ with program.temporary_directory() as folder, program.mock_server(
     counts = report["counts"]["draws"]["deployed_replay"]
     program.check(counts["failed"] == {"timeout": 10}, counts)
 
+    # They come after all: an answer goes before a failure, on request.
+    late = write(folder / "very_late.jsonl", [ask(server, line) for line in requests[-10:]])
+    told = status(failed, server, "collect", failed, late)
+    program.check(told["collected"]["stored"] == 0, told)
+    told = status(failed, server, "collect", failed, late, "--retry-errors")
+    program.check(told["collected"]["stored"] == 10, told)
+    program.understudy("run", failed, "--display", "none")
+    same_as_live(failed)
+
     # ---- the provider's Batch API ----
     def environment(**more):
         return program.environment(server, VLLM_API_KEY=SECRET_KEY, **more)
