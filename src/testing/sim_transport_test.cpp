@@ -110,7 +110,7 @@ TEST(Simulation, ConvergesOnceFaultsStop) {
     for (const auto& [name, count] : world.transport->fault_counts()) faults_met[name] += count;
   }
   // A simulation that never does what it should find is worth nothing.
-  EXPECT_EQ(faults_met.size(), 12U);
+  EXPECT_EQ(faults_met.size(), 13U);
   for (const FailureReason reason :
        {FailureReason::kServerError, FailureReason::kTimeout, FailureReason::kConnection,
         FailureReason::kTls, FailureReason::kNotJson, FailureReason::kUnexpectedBody,
