@@ -137,13 +137,13 @@ void SimDisk::restart() {
   stop_faults();
 }
 
-void SimDisk::copy_from(const SimDisk& other) {
+void SimDisk::copy_from(const SimDisk& other, View view) {
   UNDERSTUDY_ASSERT(open_files_ == 0);
   files_.clear();
-  for (const auto& [name, file] : other.files_) {
+  for (const auto& [name, file] : view == View::kSeen ? other.files_ : other.sure_files_) {
     auto copy = std::make_shared<File>();
-    copy->content = file->content;
-    copy->sure = file->content;
+    copy->content = view == View::kSeen ? file->content : file->sure;
+    copy->sure = copy->content;
     files_.emplace(name, std::move(copy));
   }
   sure_files_ = files_;

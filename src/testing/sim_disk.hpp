@@ -53,8 +53,9 @@ class SimDisk {
   [[nodiscard]] bool crashed() const { return crashed_; }
   /// After a crash, once all files are closed: what survived is there, and no fault is set.
   void restart();
-  /// The files of another disk as programs see them now.
-  void copy_from(const SimDisk& other);
+  enum class View : std::uint8_t { kSeen, kSure };
+  /// The files of another disk, as programs see them now or as far as they have been synced.
+  void copy_from(const SimDisk& other, View view);
   /// For canaries: a disk that says it has synced and has not.
   void ignore_syncs() { ignores_syncs_ = true; }
 

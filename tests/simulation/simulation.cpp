@@ -30,15 +30,30 @@ Divergence told(std::string_view when, const Divergence& what) {
   return fmt::format("{}: {}", when, *what);
 }
 
-// A report's own numbers: what was requested is completed or failed, and nothing else.
+std::uint64_t sum_of(const Json& counts) {
+  std::uint64_t sum = 0;
+  for (const auto& [reason, count] : counts.items()) sum += count.get<std::uint64_t>();
+  return sum;
+}
+
+// A report's own numbers: what was requested is completed or failed, and what is completed has one
+// verdict a behavior or a reason why it has none.
 Divergence check_counts(const Json& report) {
   for (const auto& [arm, draws] : report["counts"]["draws"].items()) {
-    std::uint64_t sum = draws["completed"].get<std::uint64_t>();
-    for (const auto& [reason, count] : draws["failed"].items()) {
-      sum += count.get<std::uint64_t>();
+    const auto completed = draws["completed"].get<std::uint64_t>();
+    if (completed + sum_of(draws["failed"]) != draws["requested"].get<std::uint64_t>()) {
+      return fmt::format("the draws of arm {} do not add up", arm);
     }
-    if (sum != draws["requested"].get<std::uint64_t>()) {
-      return fmt::format("the counts of arm {} do not add up", arm);
+    for (const Json& behavior : report["behaviors"]) {
+      const auto verdicts = behavior["verdicts"].find(arm);
+      if (verdicts == behavior["verdicts"].end()) continue;
+      const std::uint64_t graded = (*verdicts)["present"].get<std::uint64_t>() +
+                                   (*verdicts)["absent"].get<std::uint64_t>();
+      if (graded + sum_of((*verdicts)["ungradable"]) + sum_of((*verdicts)["not_graded"]) !=
+          completed) {
+        return fmt::format("the verdicts of {} in arm {} do not add up",
+                           behavior["name"].get<std::string>(), arm);
+      }
     }
   }
   return std::nullopt;
@@ -66,9 +81,11 @@ std::set<Asked> stored_requests(const Records& records, bool with_failures) {
 // One study of a seed, twice: without faults, and with.
 class SeedRun {
  public:
+  using Tell = std::function<void(const std::string&)>;
   SeedRun(std::uint64_t seed, const std::string& folder, SimStudy study, Canary canary,
-          Tally& tally)
-      : seed_(seed),
+          Tally& tally, const Tell& tell)
+      : tell_(tell),
+        seed_(seed),
         folder_(folder),
         canary_(canary),
         tally_(tally),
@@ -90,7 +107,7 @@ class SeedRun {
     if (end.error && end.error->code == ErrorCode::kInput) return false;
     if (end.error) return unexpected(*end.error);
     operations_ = disk.operations();
-    UNDERSTUDY_TRY(expected_, read(disk, whole(), true));
+    UNDERSTUDY_TRY(expected_, read(disk, whole(), SimDisk::View::kSeen, true));
     return true;
   }
   void expect(Records expected) { expected_ = std::move(expected); }
@@ -105,7 +122,12 @@ class SeedRun {
         run_session(study_, broken(), plan, disk_, clock_, responder_, traffic);
     fault_met_ = disk_.fault_met();
     ++tally_["sessions"];
-    if (disk_.crashed()) {
+    tell_(fmt::format("fault {} at operation {} of {}{}{}: {}", static_cast<int>(fault), operation,
+                      disk_.operations(), fault_met_ ? ", met" : "",
+                      disk_.crashed() ? ", crashed" : "",
+                      end.error ? end.error->describe() : "done"));
+    crashed_ = disk_.crashed();
+    if (crashed_) {
       ++tally_["crashes"];
       disk_.restart();
     } else {
@@ -125,7 +147,7 @@ class SeedRun {
                            .budget_tokens = {}};
     if (Divergence wrong = session(plan, DiskFault::kNone, 0)) return wrong;
     if (!finished_) return "it does not come to an end once the faults are off";
-    const auto found = read(disk_, broken(), true);
+    const auto found = read(disk_, broken(), SimDisk::View::kSeen, true);
     if (!found) return found.error().message;
     return difference(*found, expected_);
   }
@@ -165,9 +187,10 @@ class SeedRun {
   }
 
   // A copy is read, so that looking changes nothing.
-  Result<Records> read(const SimDisk& disk, const std::string& directory, bool all) {
+  Result<Records> read(const SimDisk& disk, const std::string& directory, SimDisk::View view,
+                       bool all) {
     SimDisk copy("copy", 0);
-    copy.copy_from(disk);
+    copy.copy_from(disk, view);
     UNDERSTUDY_TRY(StudyStore store,
                    StudyStore::open(directory, StudyStore::Mode::kCreate, copy.vfs_name()));
     UNDERSTUDY_TRY(Records records, read_records(store, study_.config, all));
@@ -189,10 +212,18 @@ class SeedRun {
   }
 
   Divergence check_store(const SessionEnd& end, const Traffic& traffic) {
-    Result<Records> now = read(disk_, broken(), false);
+    Result<Records> now = read(disk_, broken(), SimDisk::View::kSeen, false);
     if (!now) return "the study can not be read: " + now.error().message;
-    const Records before = std::exchange(records_, std::move(*now));
-    if (auto lost = loss(before, records_)) return lost;
+    records_ = std::move(*now);
+    if (auto lost = loss(sure_, records_)) return lost;
+    sure_ = records_;
+    if (fault_met_ && !crashed_) {
+      // A commit whose sync failed was not acknowledged: it can be seen and be lost at the next
+      // crash, or be gone and come back with a log whose deletion was not synced.
+      now = read(disk_, broken(), SimDisk::View::kSure, false);
+      if (!now) return "what is sure can not be read: " + now.error().message;
+      keep_common(sure_, *now);
+    }
     if (auto wrong = contradiction(records_, expected_)) return wrong;
     const std::set<Asked> stored = stored_requests(records_, true);
     const auto unsaved = static_cast<std::size_t>(
@@ -207,6 +238,14 @@ class SeedRun {
     return std::nullopt;
   }
 
+  static void keep_common(Records& records, const Records& others) {
+    std::erase_if(records.draws,
+                  [&](const auto& draw) { return !others.draws.contains(draw.first); });
+    std::erase_if(records.judgements, [&](const auto& judgement) {
+      return !others.judgements.contains(judgement.first);
+    });
+  }
+
   void lose_a_draw() {
     auto database = Database::open(broken() + "/study.db", false, disk_.vfs_name());
     if (!database) return;
@@ -214,6 +253,7 @@ class SeedRun {
     (void)database->execute("DELETE FROM draw WHERE key = (SELECT min(key) FROM draw)").has_value();
   }
 
+  const Tell& tell_;
   std::uint64_t seed_;
   std::string folder_;
   Canary canary_;
@@ -225,15 +265,18 @@ class SeedRun {
   SimDisk disk_;
   Records expected_;
   Records records_;  ///< after the last session
+  Records sure_;     ///< of those, what no crash may take away
   std::uint64_t operations_ = 1;
   bool fault_met_ = false;
+  bool crashed_ = false;
   bool finished_ = false;
 };
 
 }  // namespace
 
 std::optional<std::string> Simulation::run_seed(std::uint64_t seed) {
-  SeedRun run(seed, folder_, make_sim_study(seed, folder_ + "/logs.jsonl"), canary_, tally_);
+  SeedRun run(seed, folder_, make_sim_study(seed, folder_ + "/logs.jsonl"), canary_, tally_,
+              tell_);
   const Result<bool> whole = run.run_whole();
   if (!whole) return "without faults: " + whole.error().message;
   if (!*whole) {
@@ -245,7 +288,8 @@ std::optional<std::string> Simulation::run_seed(std::uint64_t seed) {
 
 std::optional<std::string> Simulation::run_disk_fault(DiskFault fault, std::uint64_t operation,
                                                       bool& reached) {
-  SeedRun run(operation, folder_, make_sweep_study(folder_ + "/logs.jsonl"), canary_, tally_);
+  SeedRun run(operation, folder_, make_sweep_study(folder_ + "/logs.jsonl"), canary_, tally_,
+              tell_);
   if (sweep_records_ == nullptr) {
     const Result<bool> whole = run.run_whole();
     if (!whole) return "without faults: " + whole.error().message;

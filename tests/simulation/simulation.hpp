@@ -4,6 +4,7 @@
 // off, to the end. Both must have the same records.
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -29,6 +30,8 @@ class Simulation {
  public:
   /// `folder` is there, is empty, and is best in memory.
   Simulation(std::string folder, Canary canary) : folder_(std::move(folder)), canary_(canary) {}
+  /// What each session met and how it ended, as it goes: to look into one seed.
+  void tell(std::function<void(const std::string&)> tell) { tell_ = std::move(tell); }
 
   /// What went wrong; nothing when nothing did.
   [[nodiscard]] std::optional<std::string> run_seed(std::uint64_t seed);
@@ -44,6 +47,7 @@ class Simulation {
   std::string folder_;
   Canary canary_;
   Tally tally_;
+  std::function<void(const std::string&)> tell_ = [](const std::string&) {};
   std::shared_ptr<const Records> sweep_records_;  ///< without a fault; made once
 };
 

@@ -2,6 +2,7 @@
 //
 //   understudy_sim --seed N            one seed: what a failure prints
 //   understudy_sim --seed N --seeds K  K seeds from N on
+//   understudy_sim --seed N --tell     what each session met
 //   understudy_sim --sweep             each operation on the disk fails in turn, in every way
 //   understudy_sim --canary NAME       a rule is broken on purpose: must fail
 //
@@ -27,6 +28,7 @@ struct Flags {
   std::uint64_t seeds = 1;
   std::string canary = "none";
   bool sweep = false;
+  bool tell = false;
   std::string fault;  ///< of the sweep; empty: all
   std::uint64_t first = 1;
   std::uint64_t stride = 1;
@@ -66,10 +68,15 @@ Canary canary_of(const std::string& name) {
   return name == "no-sync" ? Canary::kNoSync : Canary::kNone;
 }
 
+void print_line(const std::string& line) {
+  fmt::print("    {}\n", line);
+}
+
 int run_seeds(const Flags& flags) {
   constexpr int kDivergencesMax = 10;
   const Folder folder;
   Simulation simulation(folder.path(), canary_of(flags.canary));
+  if (flags.tell) simulation.tell(print_line);
   const std::string canary = flags.canary == "none" ? "" : " --canary " + flags.canary;
   int divergences = 0;
   for (std::uint64_t seed = flags.seed;
@@ -99,6 +106,7 @@ constexpr std::array<NamedFault, 4> kDiskFaults = {{{"error-once", DiskFault::kE
 int run_sweep(const Flags& flags) {
   const Folder folder;
   Simulation simulation(folder.path(), Canary::kNone);
+  if (flags.tell) simulation.tell(print_line);
   int divergences = 0;
   for (const NamedFault& kind : kDiskFaults) {
     if (!flags.fault.empty() && flags.fault != kind.name) continue;
@@ -128,6 +136,7 @@ int main_program(int argc, char** argv) {
   app.add_option("--seeds", flags.seeds, "How many")->capture_default_str();
   app.add_option("--canary", flags.canary, "Break a rule on purpose")
       ->check(CLI::IsMember({"none", "lost-draw", "no-sync"}));
+  app.add_flag("--tell", flags.tell, "Say what each session met and how it ended");
   app.add_flag("--sweep", flags.sweep, "Fail each operation on the disk in turn");
   app.add_option("--fault", flags.fault, "Of the sweep: this way to fail alone")
       ->check(CLI::IsMember({"error-once", "error-from-then", "full", "crash"}));
