@@ -85,8 +85,8 @@ SimStudy make_sim_study(std::uint64_t seed, const std::string& log_path) {
   config.logs.source = "simulated";
   config.logs.duplicates_by_content = rng.below(4) == 0;
   config.sample.seed = std::to_string(seed);
-  config.sample.prefixes = 3 + rng.below(40);
-  config.sample.draws = 1 + static_cast<std::uint32_t>(rng.below(3));
+  config.sample.prefixes = 3 + rng.below(24);
+  config.sample.draws = 1 + static_cast<std::uint32_t>(rng.below(2));
   if (rng.below(4) == 0) config.sample.prefix_tokens_max = 1200;
   config.candidate = model("vllm/candidate");
   if (rng.below(2) == 0) config.candidate.sampling.max_tokens = 16;
