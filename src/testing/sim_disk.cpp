@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <set>
 #include <utility>
@@ -23,6 +24,12 @@ void apply_write(std::string& content, std::uint64_t offset, std::string_view by
 }
 
 }  // namespace
+
+std::string_view disk_fault_name(DiskFault fault) {
+  constexpr std::array<std::string_view, kDiskFaultCount> kNames = {
+      "none", "error-once", "error-from-then", "full", "crash"};
+  return kNames.at(static_cast<std::size_t>(fault));
+}
 
 struct SimDisk::File {
   // A change that no sync has made sure; bytes of a truncation are none.

@@ -9,6 +9,7 @@
 //
 // One process, one connection at a time: locks always succeed. Thread rule: one thread.
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -29,6 +30,10 @@ enum class DiskFault : std::uint8_t {
   kFull,           ///< from that operation on no file grows; what still fits is written
   kCrash,          ///< that operation is done in part, then nothing works until restart()
 };
+
+inline constexpr std::size_t kDiskFaultCount = 5;
+/// "none", "error-once", "error-from-then", "full", "crash"
+[[nodiscard]] std::string_view disk_fault_name(DiskFault fault);
 
 class SimDisk {
  public:

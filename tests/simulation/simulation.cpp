@@ -122,9 +122,8 @@ class SeedRun {
         run_session(study_, broken(), plan, disk_, clock_, responder_, traffic);
     fault_met_ = disk_.fault_met();
     ++tally_["sessions"];
-    tell_(fmt::format("fault {} at operation {} of {}{}{}: {}", static_cast<int>(fault), operation,
+    tell_(fmt::format("{} at operation {} of {}{}: {}", disk_fault_name(fault), operation,
                       disk_.operations(), fault_met_ ? ", met" : "",
-                      disk_.crashed() ? ", crashed" : "",
                       end.error ? end.error->describe() : "done"));
     crashed_ = disk_.crashed();
     if (crashed_) {
@@ -288,6 +287,7 @@ std::optional<std::string> Simulation::run_seed(std::uint64_t seed) {
 
 std::optional<std::string> Simulation::run_disk_fault(DiskFault fault, std::uint64_t operation,
                                                       bool& reached) {
+  reached = false;
   SeedRun run(operation, folder_, make_sweep_study(folder_ + "/logs.jsonl"), canary_, tally_,
               tell_);
   if (sweep_records_ == nullptr) {

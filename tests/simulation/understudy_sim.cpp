@@ -12,7 +12,6 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <array>
 #include <csignal>
 #include <filesystem>
 
@@ -93,37 +92,30 @@ int run_seeds(const Flags& flags) {
   return divergences == 0 ? 0 : 1;
 }
 
-struct NamedFault {
-  const char* name;
-  DiskFault fault;
-};
-constexpr std::array<NamedFault, 4> kDiskFaults = {{{"error-once", DiskFault::kErrorOnce},
-                                                    {"error-from-then", DiskFault::kErrorFromThen},
-                                                    {"full", DiskFault::kFull},
-                                                    {"crash", DiskFault::kCrash}}};
-
 // Operation `first` fails, then each `stride`-th after it, until one is beyond the last.
 int run_sweep(const Flags& flags) {
   const Folder folder;
   Simulation simulation(folder.path(), Canary::kNone);
   if (flags.tell) simulation.tell(print_line);
   int divergences = 0;
-  for (const NamedFault& kind : kDiskFaults) {
-    if (!flags.fault.empty() && flags.fault != kind.name) continue;
+  for (std::size_t i = 1; i < kDiskFaultCount; ++i) {
+    const auto fault = static_cast<DiskFault>(i);
+    const std::string_view name = disk_fault_name(fault);
+    if (!flags.fault.empty() && flags.fault != name) continue;
+    std::uint64_t met = 0;
     bool reached = true;
-    std::uint64_t operation = flags.first;
-    for (; reached; operation += flags.stride) {
+    for (std::uint64_t operation = flags.first; reached; operation += flags.stride) {
       const std::string command = fmt::format(
-          "understudy_sim --sweep --fault {} --first {} --stride 1000000", kind.name, operation);
+          "understudy_sim --sweep --fault {} --first {} --stride 1000000", name, operation);
       command_now = "aborted: " + command + "\n";
-      if (const auto divergence = simulation.run_disk_fault(kind.fault, operation, reached)) {
+      if (const auto divergence = simulation.run_disk_fault(fault, operation, reached)) {
         ++divergences;
-        fmt::print("{} at operation {} diverges: {}\n  {}\n", kind.name, operation, *divergence,
+        fmt::print("{} at operation {} diverges: {}\n  {}\n", name, operation, *divergence,
                    command);
       }
+      if (reached) ++met;
     }
-    fmt::print("{}: operations {} to {} by {}\n", kind.name, flags.first,
-               operation - 2 * flags.stride, flags.stride);
+    fmt::print("{:<16} {} operations, each {}. from {}\n", name, met, flags.stride, flags.first);
   }
   fmt::print("sweep: {} divergences\n", divergences);
   return divergences == 0 ? 0 : 1;
