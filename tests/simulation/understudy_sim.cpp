@@ -115,7 +115,8 @@ int run_sweep(const Flags& flags) {
       }
       if (reached) ++met;
     }
-    fmt::print("{:<16} {} operations, each {}. from {}\n", name, met, flags.stride, flags.first);
+    fmt::print("{:<16} met at {} operations, from {} in steps of {}\n", name, met, flags.first,
+               flags.stride);
   }
   fmt::print("sweep: {} divergences\n", divergences);
   return divergences == 0 ? 0 : 1;
