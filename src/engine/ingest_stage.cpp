@@ -10,6 +10,7 @@
 #include <map>
 
 #include "engine/study.hpp"
+#include "engine/study_files.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
 #include "ingest/eligibility.hpp"
 #include "ingest/log_reader.hpp"
@@ -113,9 +114,11 @@ class RejectFile {
     std::fwrite(line.data(), 1, line.size(), file_.get());
   }
   Result<void> close() {
-    const bool failed = std::ferror(file_.get()) != 0;
+    std::FILE* const file = file_.get();
+    const bool failed =
+        std::ferror(file) != 0 || std::fflush(file) != 0 || ::fsync(::fileno(file)) != 0;
     const bool closed = std::fclose(file_.release()) == 0;
-    if (failed || !closed || std::rename((path_ + ".part").c_str(), path_.c_str()) != 0) {
+    if (failed || !closed || !rename_for_good(path_ + ".part", path_)) {
       return unexpected(ErrorCode::kInfrastructure,
                         "cannot write " + path_ + ": is the disk full?");
     }

@@ -64,6 +64,7 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
     ModelStatus status = model.status();
     if (status.in_flight == 0 && !more) break;
     if (stopped_us && (stop.count() > 1 || clock.now_us() - *stopped_us > kStopGraceUs)) break;
+    model.hold(group.size());
     // What waits to be stored is stored as soon as nothing else is ready.
     group.add(model.poll(group.size() > 0 ? 0 : 20));
     status = model.status();

@@ -12,6 +12,18 @@
 
 namespace understudy {
 
+bool rename_for_good(const std::string& from, const std::string& to) {
+  if (std::rename(from.c_str(), to.c_str()) != 0) return false;
+  const std::string directory = std::filesystem::path(to).parent_path().string();
+  const int descriptor = ::open(directory.empty() ? "." : directory.c_str(),
+                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) return false;
+  // Some file systems know no such thing, and say so.
+  const bool synced = ::fsync(descriptor) == 0 || errno == EINVAL;
+  ::close(descriptor);
+  return synced;
+}
+
 Result<void> write_whole_file(const std::string& path, std::string_view bytes) {
   const auto failed = [&] {
     return unexpected(ErrorCode::kInfrastructure,
@@ -32,7 +44,7 @@ Result<void> write_whole_file(const std::string& path, std::string_view bytes) {
     done += static_cast<std::size_t>(size);
   }
   const bool synced = ::fsync(descriptor) == 0;
-  if (::close(descriptor) != 0 || !synced || std::rename(part.c_str(), path.c_str()) != 0) {
+  if (::close(descriptor) != 0 || !synced || !rename_for_good(part, path)) {
     return failed();
   }
   return {};

@@ -8,6 +8,10 @@
 
 namespace understudy {
 
+/// Renames, and syncs the directory: after a power failure too, it is the new file that is there.
+/// False: errno says why.
+[[nodiscard]] bool rename_for_good(const std::string& from, const std::string& to);
+
 /// Written beside, synced, then renamed over: a crash leaves the old file or the new one.
 Result<void> write_whole_file(const std::string& path, std::string_view bytes);
 

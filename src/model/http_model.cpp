@@ -110,6 +110,8 @@ class HttpModel final : public ChatModel {
     ready_.push_back(key);
   }
 
+  void hold(std::size_t places) override { held_ = places; }
+
   [[nodiscard]] std::vector<ChatOutcome> poll(int timeout_ms) override {
     const std::int64_t stop_us = clock_.now_us() + std::int64_t{timeout_ms} * 1000;
     for (;;) {
@@ -160,7 +162,8 @@ class HttpModel final : public ChatModel {
         continue;
       }
       std::int64_t next_us = pending.deadline_us;
-      EndpointState* const state = choose_endpoint(now_us, next_us);
+      const bool room = held_ == 0 || transport_->in_flight() + held_ < concurrency_limit();
+      EndpointState* const state = room ? choose_endpoint(now_us, next_us) : nullptr;
       if (state == nullptr) return next_us;
       ready_.pop_front();
       send(key, pending, *state, now_us);
@@ -306,6 +309,7 @@ class HttpModel final : public ChatModel {
   std::vector<ChatOutcome> ended_;
   std::vector<HttpResult> results_;
   std::uint64_t next_key_ = 1;
+  std::size_t held_ = 0;
   ModelStatus totals_;
 };
 

@@ -115,11 +115,11 @@ bool Statement::is_null(int column) const {
   return sqlite3_column_type(statement_.get(), column) == SQLITE_NULL;
 }
 
-Result<Database> Database::open(const std::string& path, bool read_only) {
+Result<Database> Database::open(const std::string& path, bool read_only, const char* vfs) {
   Database database;
   sqlite3* raw = nullptr;
   const int flags = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, vfs);
   database.database_.reset(raw);
   if (code != SQLITE_OK) return database_error(raw, fmt::format("opening {}", path));
   sqlite3_extended_result_codes(raw, 1);

@@ -46,7 +46,9 @@ class Statement {
 
 class Database {
  public:
-  [[nodiscard]] static Result<Database> open(const std::string& path, bool read_only);
+  /// `vfs`: a registered SQLite VFS, such as a simulated disk; null: the system's files.
+  [[nodiscard]] static Result<Database> open(const std::string& path, bool read_only,
+                                             const char* vfs = nullptr);
 
   [[nodiscard]] Result<Statement> prepare(std::string_view sql);
   /// One or more statements without parameters or rows.

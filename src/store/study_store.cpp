@@ -107,7 +107,7 @@ DrawKey unpack_draw_key(std::int64_t packed) {
           .index = static_cast<std::uint32_t>(packed & (kDrawsPerPrefixMax - 1))};
 }
 
-Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode) {
+Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode, const char* vfs) {
   StudyStore store;
   store.directory_ = directory;
   store.cache_ = std::make_shared<Cache>();
@@ -128,7 +128,7 @@ Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode) {
     if (descriptor < 0) return directory_error(path, "open", "; check the directory's permissions");
     ::close(descriptor);
   }
-  UNDERSTUDY_TRY(Database database, Database::open(path, mode == Mode::kRead));
+  UNDERSTUDY_TRY(Database database, Database::open(path, mode == Mode::kRead, vfs));
   store.database_ = std::make_unique<Database>(std::move(database));
   if (mode != Mode::kRead) {
     // Large pages: blobs of a few kilobytes leave less of each page empty.

@@ -79,7 +79,9 @@ class StudyStore {
   enum class Mode { kCreate, kWrite, kRead };
   /// kCreate makes the directory (0700) and the database (0600); kWrite and kRead want them there.
   /// A file system whose locks do not work is refused; so is a study that another process writes.
-  [[nodiscard]] static Result<StudyStore> open(const std::string& directory, Mode mode);
+  /// `vfs`: as for Database::open.
+  [[nodiscard]] static Result<StudyStore> open(const std::string& directory, Mode mode,
+                                               const char* vfs = nullptr);
 
   [[nodiscard]] Result<std::optional<std::string>> meta(std::string_view key);
   Result<void> set_meta(std::string_view key, std::string_view value);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -14,8 +15,9 @@ NetworkFaults swarm_faults(std::uint64_t seed) {
   for (double NetworkFaults::*const kind :
        {&NetworkFaults::reset, &NetworkFaults::stall, &NetworkFaults::drip,
         &NetworkFaults::cut_body, &NetworkFaults::html, &NetworkFaults::empty,
-        &NetworkFaults::error_inside, &NetworkFaults::wrong_shape, &NetworkFaults::oversized,
-        &NetworkFaults::server_error, &NetworkFaults::tls, &NetworkFaults::episode}) {
+        &NetworkFaults::error_inside, &NetworkFaults::wrong_shape, &NetworkFaults::wrong_id,
+        &NetworkFaults::oversized, &NetworkFaults::server_error, &NetworkFaults::tls,
+        &NetworkFaults::episode}) {
     const bool on = rng.below(2) == 0;
     const double weight = rng.uniform();
     // Up to a third of all attempts, mostly far less.
@@ -68,6 +70,11 @@ void SimTransport::garble(HttpResult& result) {
     result.body = R"({"error":{"message":"upstream","type":"server_error","code":502}})";
   } else if (happens(faults_.wrong_shape, "wrong_shape")) {
     result.body = R"({"object":"list","data":[]})";
+  } else if (happens(faults_.wrong_id, "wrong_id")) {
+    for (const char* member : {R"("id":")", R"("model":")"}) {
+      const std::size_t at = result.body.find(member);
+      if (at != std::string::npos) result.body.insert(at + std::strlen(member), "other-");
+    }
   }
 }
 
@@ -140,7 +147,10 @@ void SimTransport::cancel(std::uint64_t id) {
 void SimTransport::poll(std::int64_t timeout_ms, std::vector<HttpResult>& ended) {
   const std::int64_t stop_us = clock_.now_us() + timeout_ms * 1000;
   const bool comes = !coming_.empty() && coming_.begin()->first.first <= stop_us;
-  clock_.advance_to(comes ? coming_.begin()->first.first : stop_us);
+  // Looking takes time too: whoever polls without waiting must not stand still.
+  constexpr std::int64_t kLookUs = 100;
+  clock_.advance_to(comes ? coming_.begin()->first.first
+                          : std::max(stop_us, clock_.now_us() + kLookUs));
   while (!coming_.empty() && coming_.begin()->first.first <= clock_.now_us()) {
     due_of_.erase(coming_.begin()->first.second);
     ended.push_back(std::move(coming_.begin()->second));

@@ -39,6 +39,7 @@ struct NetworkFaults {
   double empty = 0;         ///< 200 with nothing
   double error_inside = 0;  ///< 200 with an error in it
   double wrong_shape = 0;   ///< 200 with JSON of something else
+  double wrong_id = 0;      ///< the answer under the id and model name of another: still the answer
   double oversized = 0;     ///< more than the transport takes
   double server_error = 0;  ///< 500, 502, 503 or 529
   double tls = 0;           ///< the handshake fails

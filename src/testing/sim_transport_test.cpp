@@ -110,13 +110,39 @@ TEST(Simulation, ConvergesOnceFaultsStop) {
     for (const auto& [name, count] : world.transport->fault_counts()) faults_met[name] += count;
   }
   // A simulation that never does what it should find is worth nothing.
-  EXPECT_EQ(faults_met.size(), 12U);
+  EXPECT_EQ(faults_met.size(), 13U);
   for (const FailureReason reason :
        {FailureReason::kServerError, FailureReason::kTimeout, FailureReason::kConnection,
         FailureReason::kTls, FailureReason::kNotJson, FailureReason::kUnexpectedBody,
         FailureReason::kErrorInBody, FailureReason::kBodyTooLarge}) {
     EXPECT_TRUE(reasons.contains(reason)) << failure_name(reason);
   }
+}
+
+TEST(Simulation, RetriesLeaveHeldPlacesAlone) {
+  NetworkFaults faults;
+  faults.server_error = 1;
+  World world(faults, 5);
+  const std::size_t limit = world.model->free_slots();
+  for (std::uint64_t id = 0; id < limit; ++id) {
+    ChatRequest request;
+    request.id = id;
+    request.messages.emplace_back().content = "How do I sort a list?";
+    world.model->submit(std::move(request));
+  }
+  const auto poll_for_s = [&](int seconds) {
+    for (int i = 0; i < seconds; ++i) ASSERT_TRUE(world.model->poll(1000).empty());
+  };
+  // All are sent once and fail; while every place is held, none is sent again.
+  world.model->hold(0);
+  (void)world.model->poll(1);
+  world.model->hold(limit);
+  poll_for_s(60);
+  ASSERT_EQ(world.model->status().requests_sent, limit);
+  world.model->hold(limit - 1);
+  poll_for_s(1);
+  EXPECT_GT(world.model->status().requests_sent, limit);
+  EXPECT_LE(world.transport->in_flight(), 1U);
 }
 
 TEST(Simulation, SameSeedSameRun) {
