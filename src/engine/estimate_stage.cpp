@@ -45,8 +45,10 @@ class EstimateRun {
       UNDERSTUDY_TRY(made.units, units_of(study_.store, arm));
       made.sizes = sizes_of(made.units);
     }
-    UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
-    logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
+    if (has_judge()) {
+      UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
+      logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
+    }
     std::vector<BehaviorInput> inputs;
     for (const Behavior& behavior : behaviors_) {
       BehaviorInput input;
