@@ -7,6 +7,9 @@
 //   bench_scale N DIR STEP…           only these steps, in DIR, which stays; steps are generate,
 //                                     ingest, sample, replay, resume, grade, estimate, report,
 //                                     and fill, which stores draws as replay would, sooner
+//   bench_scale N DIR multiply STEP…  first makes the small graded study in DIR one of N
+//                                     conversations, by copying its rows: resume, estimate and
+//                                     report on a million within a minute
 //
 // `generate` writes conversations of realistic lengths (generated_logs.hpp). `replay` asks a mock
 // server N times and is killed halfway, then goes on. `resume` measures from the start of
@@ -32,6 +35,7 @@
 
 #include "base/rng.hpp"
 #include "generated_logs.hpp"
+#include "store/sqlite.hpp"
 #include "store/study_store.hpp"
 #include "testing/mock_server.hpp"
 
@@ -231,6 +235,46 @@ void fill(const Scale& scale) {
   print("fill", scale.seconds_since(started_us), end.peak_megabytes);
 }
 
+// Copies of everything but the texts, of which the first few are enough for the report's examples.
+// Copies have clusters of their own.
+void multiply(const Scale& scale) {
+  const std::int64_t started_us = scale.clock.now_us();
+  auto database = Database::open(scale.directory + "/study.db", false);
+  if (!database) fail(database.error().describe());
+  const auto number = [&](const char* sql) { return **database->integer(sql); };
+  const std::int64_t conversations = number("SELECT max(id) FROM conversation");
+  const std::int64_t draws = number("SELECT count(*) FROM draw");
+  const std::int64_t times = static_cast<std::int64_t>(scale.conversations) / conversations;
+  const std::int64_t keys = pack_draw_key({Arm::kCandidate, draws, 0});
+  std::string sql = fmt::format(
+      "BEGIN; CREATE TEMP TABLE copy (n INTEGER PRIMARY KEY);"
+      "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < {0} - 1)"
+      "  INSERT INTO copy SELECT n FROM r;"
+      "CREATE TEMP TABLE rest AS SELECT * FROM prefix WHERE id > {1};"
+      "DELETE FROM prefix WHERE id > {1};",
+      times, draws);
+  const auto copy = [&](std::string_view table, const std::string& columns) {
+    sql += fmt::format(
+        "CREATE TEMP TABLE one AS SELECT * FROM {0};"
+        "INSERT INTO {0} SELECT {1} FROM copy CROSS JOIN one; DROP TABLE one;",
+        table, columns);
+  };
+  copy("conversation",
+       fmt::format("id + {} * n, external_id || '-' || n, cluster + n * 7919, time_s, model, "
+                   "system_text, tools, CASE WHEN n < 5 THEN bytes ELSE x'' END",
+                   conversations));
+  copy("frame", fmt::format("conversation + {} * n, turns, cluster + n * 7919", conversations));
+  copy("prefix", fmt::format("id + {} * n, conversation + {} * n, cut, pi, content_hash", draws,
+                             conversations));
+  copy("draw", fmt::format("key + {} * n, status, attempts, window_bytes, bytes", keys));
+  copy("verdict_block", "grader, arm, first + count * n, count, bytes");
+  sql += fmt::format(
+      "INSERT INTO prefix SELECT id + {}, conversation, cut, pi, content_hash FROM rest; COMMIT;",
+      draws * (times - 1));
+  if (const auto done = database->execute(sql); !done) fail(done.error().describe());
+  print("multiply", scale.seconds_since(started_us), 0, fmt::format("{} times", times));
+}
+
 // Whoever sends the first request gets no answer: only its arrival counts.
 void resume(const Scale& scale) {
   const int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -268,6 +312,7 @@ void run(const Scale& scale, const std::string& step) {
   if (step == "generate") return generate(scale);
   if (step == "replay") return replay(scale);
   if (step == "fill") return fill(scale);
+  if (step == "multiply") return multiply(scale);
   if (step == "resume") return resume(scale);
   run_stage(scale, step);
 }

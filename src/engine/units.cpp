@@ -44,8 +44,6 @@ Result<Units> units_of(StudyStore& store, Arm arm) {
         }
         return {};
       }));
-  units.keys.shrink_to_fit();
-  units.clusters.shrink_to_fit();
   return units;
 }
 
