@@ -188,7 +188,7 @@ void replay(const Scale& scale) {
   if (before < half) {
     Process first(command);
     std::optional<Process::End> end;
-    while (!(end = first.ended()) && stored_draws(scale) < half) usleep(300'000);
+    while (!(end = first.ended()) && stored_draws(scale) < half) (void)poll(nullptr, 0, 300);
     if (!end) end = first.kill_now();
     print("replay", scale.seconds_since(started_us), end->peak_megabytes, "killed: " + note());
   }
