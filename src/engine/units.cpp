@@ -35,25 +35,22 @@ std::uint64_t Units::failed_count() const {
 Result<Units> units_of(StudyStore& store, Arm arm) {
   if (arm != Arm::kDeployed) return replayed_units(store, arm);
   Units units;
-  UNDERSTUDY_CHECK(store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
-    for (const FrameTurn& turn : row.turns) {
-      units.keys.push_back(logged_key(row.conversation, turn.cut));
-      units.clusters.push_back(row.cluster);
-    }
-    return {};
-  }));
-  units.logged = units.keys;
+  UNDERSTUDY_CHECK(
+      store.for_each_frame_cluster([&](std::int64_t conversation, std::uint64_t cluster,
+                                       const std::vector<FrameTurn>& turns) -> Result<void> {
+        for (const FrameTurn& turn : turns) {
+          units.keys.push_back(logged_key(conversation, turn.cut));
+          units.clusters.push_back(cluster);
+        }
+        return {};
+      }));
   return units;
 }
 
 Result<Units> logged_units_of_prefixes(StudyStore& store) {
   Units units;
-  UNDERSTUDY_CHECK(store.for_each_prefix_cluster(
-      [&](std::int64_t, std::uint64_t cluster, double) -> Result<void> {
-        units.clusters.push_back(cluster);
-        return {};
-      }));
-  UNDERSTUDY_CHECK(store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
+  UNDERSTUDY_CHECK(store.for_each_prefix_cluster([&](const PrefixCluster& prefix) -> Result<void> {
+    units.clusters.push_back(prefix.cluster);
     units.keys.push_back(logged_key(prefix.conversation, prefix.cut));
     return {};
   }));

@@ -17,7 +17,9 @@ namespace understudy {
 struct Units {
   std::vector<std::int64_t> keys;       ///< packed DrawKeys
   std::vector<std::uint64_t> clusters;  ///< parallel to keys
-  std::vector<std::int64_t> logged;     ///< parallel: key of the logged answer to the same prefix
+  /// Parallel: key of the logged answer to the same prefix. Empty for the frame, which is millions
+  /// of logged answers: there it would repeat the keys.
+  std::vector<std::int64_t> logged;
   /// Draws without an answer, by reason; not among the units.
   std::map<std::string, std::uint64_t> failed;
 

@@ -104,6 +104,19 @@ void ArmVerdicts::add(const VerdictRow& row, std::string_view reason) {
       counts_.not_graded[std::string(reason)] += row.count;
       break;
   }
+  keep(row);
+}
+
+// Turns of one conversation often have the same verdict, and come one after another.
+void ArmVerdicts::keep(const VerdictRow& row) {
+  if (!rows_.empty() && row.prefix == 0) {
+    VerdictRow same = row;
+    same.count = rows_.back().count;
+    if (same == rows_.back()) {
+      rows_.back().count += row.count;
+      return;
+    }
+  }
   rows_.push_back(row);
 }
 
@@ -113,7 +126,7 @@ void ArmVerdicts::add(Verdict verdict, VerdictRow row) {
     // The judge could not be reached: the interval spans it, the report lists it as not graded.
     counts_.not_graded[std::string(verdict_name(verdict))] += row.count;
     if (row.oracle != Oracle::kUnknown) counts_.verified += row.count;
-    rows_.push_back(row);
+    keep(row);
     return;
   }
   add(row, verdict <= Verdict::kPresent ? std::string_view() : verdict_name(verdict));

@@ -94,6 +94,7 @@ struct VerdictRow {
   double pi_oracle = 1;      ///< in (0, 1]; probability of being sent to the oracle
   std::uint64_t prefix = 0;  ///< identity of prefix and draw, for paired tests; 0: unknown
   std::uint64_t count = 1;
+  bool operator==(const VerdictRow&) const = default;
 };
 
 class ArmVerdicts {
@@ -118,6 +119,7 @@ class ArmVerdicts {
 
  private:
   friend class Summarizer;
+  void keep(const VerdictRow& row);
   const ClusterSizes* draws_;
   std::vector<VerdictRow> rows_;
   VerdictCounts counts_;

@@ -123,6 +123,37 @@ TEST(Estimate, AllUngradableIsEverythingAndAnAlarm) {
   EXPECT_THAT(estimate.alarms, testing::ElementsAre(Alarm::kAllUngradable));
 }
 
+// Alike verdicts that stand together take one row; nothing else may follow from that.
+TEST(Estimate, VerdictsOneByOneAreThoseInTheirOrder) {
+  ClusterSizes draws;
+  for (const std::uint64_t cluster : {1U, 2U, 3U}) draws.add(cluster, 1, 100);
+  draws.finish();
+  const auto present = [](std::uint64_t cluster, Oracle oracle) {
+    return VerdictRow{.cluster = cluster, .screen = Screened::kPresent, .oracle = oracle};
+  };
+  ArmVerdicts together(draws);
+  for (int i = 0; i < 3; ++i) together.add(present(1, Oracle::kUnknown));
+  for (int i = 0; i < 2; ++i) together.add(present(1, Oracle::kPresent));
+  for (int i = 0; i < 2; ++i) together.add(present(2, Oracle::kUnknown));
+  ArmVerdicts mixed(draws);
+  for (int i = 0; i < 2; ++i) {
+    mixed.add(present(1, Oracle::kUnknown));
+    mixed.add(present(2, Oracle::kUnknown));
+    mixed.add(present(1, Oracle::kPresent));
+  }
+  mixed.add(present(1, Oracle::kUnknown));
+  const ArmSummary a = summarize(std::move(together)), b = summarize(std::move(mixed));
+  EXPECT_EQ(a.verdicts.present, 7);
+  EXPECT_EQ(a.verdicts.verified, 2);
+  EXPECT_EQ(a.screen.k, 7);
+  EXPECT_EQ(a.flagged.n, 2);
+  EXPECT_EQ(a.positive_clusters, 1);  // two labels, both in one cluster
+  EXPECT_EQ(a.screen.y, b.screen.y);
+  EXPECT_EQ(a.screen.v, b.screen.v);
+  EXPECT_EQ(a.flagged.y, b.flagged.y);
+  EXPECT_EQ(a.verified.v, b.verified.v);
+}
+
 TEST(Estimate, FailedDrawsWidenTheInterval) {
   ClusterSizes draws;
   draws.add_singletons(1, 900);

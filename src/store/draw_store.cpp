@@ -40,10 +40,13 @@ Result<std::int64_t> StudyStore::draw_count() {
 
 Result<void> StudyStore::for_each_draw_status(
     Arm arm, const std::function<Result<void>(const DrawStatus&)>& visit) {
-  // The index alone answers this; sorting its few runs costs less than touching every answer.
+  // The index alone answers this. It holds the completed draws in key order, so that only the
+  // failures are sorted before the two are merged.
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT key, status FROM draw INDEXED BY draw_by_status "
-                                    "WHERE status >= -1 AND key >= ? AND key < ? ORDER BY key"));
+                 database_->prepare("SELECT key, status FROM draw INDEXED BY draw_by_status WHERE "
+                                    "status = -1 AND key >= ?1 AND key < ?2 UNION ALL "
+                                    "SELECT key, status FROM draw INDEXED BY draw_by_status WHERE "
+                                    "status >= 0 AND key >= ?1 AND key < ?2 ORDER BY key"));
   statement.bind(1, first_key(arm)).bind(2, end_key(arm));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());

@@ -8,7 +8,7 @@ namespace understudy {
 namespace {
 
 // Step k takes version k to k + 1. Steps are never edited once released: add one.
-constexpr std::array<const char*, 1> kSteps = {R"sql(
+constexpr std::array<const char*, 2> kSteps = {R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 -- A stage that ended: the hash of all that went in, and what it counted (JSON).
@@ -51,6 +51,11 @@ CREATE TABLE verdict_block (
 CREATE TABLE judgement (
   grader INTEGER NOT NULL, key INTEGER NOT NULL, verdict INTEGER NOT NULL, bytes BLOB NOT NULL,
   PRIMARY KEY (grader, key)) WITHOUT ROWID;
+)sql",
+                                               R"sql(
+-- The cluster of the conversation again: estimating reads the frame alone, not every text.
+ALTER TABLE frame ADD COLUMN cluster INTEGER NOT NULL DEFAULT 0;
+UPDATE frame SET cluster = (SELECT cluster FROM conversation WHERE id = frame.conversation);
 )sql"};
 
 }  // namespace

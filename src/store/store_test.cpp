@@ -199,14 +199,96 @@ TEST_F(StoreTest, FramePrefixesAndVerdictsComeBack) {
           .has_value());
   EXPECT_EQ(blocks, 1);
   ASSERT_TRUE(store
-                  .for_each_prefix_cluster(
-                      [&](std::int64_t id, std::uint64_t cluster, double pi) -> Result<void> {
-                        EXPECT_EQ(id, 1);
-                        EXPECT_EQ(cluster, hash64({"cluster", "user1"}));
-                        EXPECT_EQ(pi, 0.5);
-                        return {};
-                      })
+                  .for_each_prefix_cluster([&](const PrefixCluster& prefix) -> Result<void> {
+                    EXPECT_EQ(prefix.id, 1);
+                    EXPECT_EQ(prefix.conversation, 1);
+                    EXPECT_EQ(prefix.cut, 2U);
+                    EXPECT_EQ(prefix.cluster, hash64({"cluster", "user1"}));
+                    return {};
+                  })
                   .has_value());
+}
+
+TEST_F(StoreTest, AFrameOfVersion1GetsItsClusters) {
+  {
+    StudyStore store = open();
+    commit(store, [&] {
+      for (int i = 1; i <= 3; ++i) {
+        ASSERT_TRUE(store.add_conversation(conversation(i)).has_value());
+        if (i == 2) continue;
+        ASSERT_TRUE(store.add_frame(i, {{2, std::nullopt}}).has_value());
+      }
+    });
+  }
+  {
+    auto database = Database::open(directory_ + "/study.db", false);
+    ASSERT_TRUE(database
+                    ->execute("ALTER TABLE frame DROP COLUMN cluster; "
+                              "PRAGMA user_version = 1;")
+                    .has_value());
+  }
+  StudyStore store = open(StudyStore::Mode::kWrite);
+  std::vector<std::pair<std::int64_t, std::uint64_t>> seen;
+  const auto visit = [&](std::int64_t id, std::uint64_t cluster,
+                         const std::vector<FrameTurn>& turns) -> Result<void> {
+    EXPECT_EQ(turns.size(), 1U);
+    seen.emplace_back(id, cluster);
+    return {};
+  };
+  ASSERT_TRUE(store.for_each_frame_cluster(visit).has_value());
+  EXPECT_EQ(seen, (std::vector<std::pair<std::int64_t, std::uint64_t>>{
+                      {1, hash64({"cluster", "user1"})}, {3, hash64({"cluster", "user0"})}}));
+}
+
+TEST_F(StoreTest, ReadsADictionaryThatIsNotCompressed) {
+  {
+    StudyStore store = open();
+    commit(store, [&] {
+      std::vector<std::string> texts;
+      for (int i = 0; i < 500; ++i) texts.push_back(encode_messages(conversation(i).messages));
+      ASSERT_TRUE(store.set_dictionary(texts).has_value());
+      ASSERT_TRUE(store.add_conversation(conversation(1)).has_value());
+      const auto compressed = store.meta("dictionary_zstd");
+      ASSERT_TRUE(compressed.has_value() && compressed->has_value());
+      const auto dictionary = Compressor("").decompress(**compressed);
+      ASSERT_GT(dictionary->size(), (*compressed)->size());
+      ASSERT_TRUE(store.set_meta("dictionary", *dictionary).has_value());
+    });
+  }
+  {
+    auto database = Database::open(directory_ + "/study.db", false);
+    ASSERT_TRUE(database->execute("DELETE FROM meta WHERE key = 'dictionary_zstd'").has_value());
+  }
+  StudyStore store = open(StudyStore::Mode::kWrite);
+  EXPECT_EQ(store.conversation(1)->conversation.messages, conversation(1).messages);
+}
+
+TEST_F(StoreTest, DrawStatusesOfAllKindsComeInKeyOrder) {
+  StudyStore store = open();
+  const Completion good{.content = "fine",
+                        .reasoning = "",
+                        .tool_calls = {},
+                        .finish = FinishReason::kStop,
+                        .usage = {1, 2}};
+  commit(store, [&] {
+    for (const std::int64_t prefix : {9, 4, 7, 1, 2, 8, 3, 6, 5}) {
+      StoredDraw draw{
+          .key = {Arm::kCandidate, prefix, 0}, .attempts = 1, .outcome = good, .window_bytes = {}};
+      if (prefix % 3 == 0) draw.outcome = Failure{FailureReason::kTimeout, ""};
+      if (prefix % 3 == 1) draw.outcome = Failure{FailureReason::kConnection, ""};
+      ASSERT_TRUE(store.add_draw(draw).has_value());
+    }
+  });
+  std::int64_t next = 0;
+  ASSERT_TRUE(store
+                  .for_each_draw_status(Arm::kCandidate,
+                                        [&](const DrawStatus& status) -> Result<void> {
+                                          EXPECT_EQ(status.key.prefix, ++next);
+                                          EXPECT_EQ(status.failed.has_value(), next % 3 != 2);
+                                          return {};
+                                        })
+                  .has_value());
+  EXPECT_EQ(next, 9);
 }
 
 TEST(Compressor, DamageIsAnError) {

@@ -21,7 +21,10 @@ namespace {
 constexpr int kPrefixBits = 44;
 constexpr int kIndexBits = 16;
 constexpr std::size_t kSharedTextSizeMin = 64;  // shorter ones cost less in place
-constexpr std::string_view kDictionaryKey = "dictionary";
+// Compressed: in a small study the dictionary is a large part of the file. The other key is where
+// it stood before, as it is.
+constexpr std::string_view kDictionaryKey = "dictionary_zstd";
+constexpr std::string_view kPlainDictionaryKey = "dictionary";
 
 std::int64_t as_signed(std::uint64_t value) {
   return static_cast<std::int64_t>(value);
@@ -152,7 +155,11 @@ Result<Statement*> StudyStore::cached(const char* sql) {
 }
 
 Result<void> StudyStore::load_dictionary() {
-  UNDERSTUDY_TRY(const auto dictionary, meta(kDictionaryKey));
+  UNDERSTUDY_TRY(auto dictionary, meta(kPlainDictionaryKey));
+  UNDERSTUDY_TRY(const auto compressed, meta(kDictionaryKey));
+  if (compressed) {
+    UNDERSTUDY_TRY(dictionary, Compressor("").decompress(*compressed));
+  }
   compressor_ = std::make_unique<Compressor>(dictionary.value_or(""));
   return {};
 }
@@ -199,11 +206,12 @@ Result<void> StudyStore::clear_conversations() {
   return database_->execute(
       "DELETE FROM conversation; DELETE FROM shared_text; DELETE FROM frame; DELETE FROM prefix;"
       "DELETE FROM verdict_block; DELETE FROM judgement; DELETE FROM stage;"
-      "DELETE FROM meta WHERE key = 'dictionary';");
+      "DELETE FROM meta WHERE key IN ('dictionary', 'dictionary_zstd');");
 }
 
 Result<void> StudyStore::set_dictionary(std::span<const std::string> texts) {
-  UNDERSTUDY_CHECK(set_meta(kDictionaryKey, train_dictionary(texts)));
+  const std::string dictionary = train_dictionary(texts);
+  UNDERSTUDY_CHECK(set_meta(kDictionaryKey, Compressor("").compress(dictionary)));
   return load_dictionary();
 }
 
@@ -339,14 +347,16 @@ Result<void> StudyStore::clear_frame() {
 }
 
 Result<void> StudyStore::add_frame(std::int64_t conversation, const std::vector<FrameTurn>& turns) {
-  UNDERSTUDY_TRY(Statement* const insert, cached("INSERT INTO frame VALUES (?, ?)"));
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT INTO frame (conversation, turns, cluster) VALUES (?1, ?2, "
+                        "(SELECT cluster FROM conversation WHERE id = ?1))"));
   return insert->bind(1, conversation).bind_blob(2, pack_turns(turns)).run();
 }
 
 Result<void> StudyStore::for_each_frame_row(
     const std::function<Result<void>(const FrameRow&)>& visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT f.conversation, c.cluster, c.external_id, f.turns FROM "
+                 database_->prepare("SELECT f.conversation, f.cluster, c.external_id, f.turns FROM "
                                     "frame f JOIN conversation c ON c.id = f.conversation "
                                     "ORDER BY f.conversation"));
   while (true) {
@@ -356,6 +366,18 @@ Result<void> StudyStore::for_each_frame_row(
                             .cluster = as_unsigned(statement.integer(1)),
                             .external_id = std::string(statement.bytes(2)),
                             .turns = unpack_turns(statement.bytes(3))}));
+  }
+}
+
+Result<void> StudyStore::for_each_frame_cluster(const FrameClusterVisitor& visit) {
+  UNDERSTUDY_TRY(
+      Statement statement,
+      database_->prepare("SELECT conversation, cluster, turns FROM frame ORDER BY conversation"));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    UNDERSTUDY_CHECK(visit(statement.integer(0), as_unsigned(statement.integer(1)),
+                           unpack_turns(statement.bytes(2))));
   }
 }
 
@@ -417,17 +439,18 @@ Result<void> StudyStore::for_each_prefix(
   }
 }
 
-Result<void> StudyStore::for_each_prefix_cluster(
-    const std::function<Result<void>(std::int64_t, std::uint64_t, double)>& visit) {
-  UNDERSTUDY_TRY(
-      Statement statement,
-      database_->prepare("SELECT p.id, c.cluster, p.pi FROM prefix p JOIN conversation c "
-                         "ON c.id = p.conversation ORDER BY p.id"));
+Result<void> StudyStore::for_each_prefix_cluster(const PrefixClusterVisitor& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT p.id, p.conversation, p.cut, f.cluster FROM prefix p "
+                                    "JOIN frame f ON f.conversation = p.conversation "
+                                    "ORDER BY p.id"));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
     if (!row) return {};
-    UNDERSTUDY_CHECK(
-        visit(statement.integer(0), as_unsigned(statement.integer(1)), statement.real(2)));
+    UNDERSTUDY_CHECK(visit({.id = statement.integer(0),
+                            .conversation = statement.integer(1),
+                            .cut = static_cast<std::uint32_t>(statement.integer(2)),
+                            .cluster = as_unsigned(statement.integer(3))}));
   }
 }
 

@@ -46,6 +46,13 @@ struct PrefixRow {
   Digest content_hash{};
 };
 
+struct PrefixCluster {
+  std::int64_t id = 0;
+  std::int64_t conversation = 0;
+  std::uint32_t cut = 0;
+  std::uint64_t cluster = 0;
+};
+
 struct DrawKey {
   Arm arm = Arm::kCandidate;
   std::int64_t prefix = 0;
@@ -107,8 +114,12 @@ class StudyStore {
   // Frame and prefixes -----------------------------------------------------------------------
   Result<void> clear_frame();
   Result<void> add_frame(std::int64_t conversation, const std::vector<FrameTurn>& turns);
-  /// By conversation id; without the text.
+  /// By conversation id; without the text. Passes over every conversation for its external id.
   Result<void> for_each_frame_row(const std::function<Result<void>(const FrameRow&)>& visit);
+  /// The same without the external id: reads the frame alone.
+  using FrameClusterVisitor = std::function<Result<void>(
+      std::int64_t conversation, std::uint64_t cluster, const std::vector<FrameTurn>& turns)>;
+  Result<void> for_each_frame_cluster(const FrameClusterVisitor& visit);
   /// Conversations that have turns in the frame, with text.
   Result<void> for_each_framed(const ConversationVisitor& visit);
   [[nodiscard]] Result<StoredConversation> framed_conversation(std::int64_t id);
@@ -116,10 +127,9 @@ class StudyStore {
   /// Same inclusion probability for all: the design gives every prefix the same.
   Result<void> set_inclusion_probability(double pi);
   Result<void> for_each_prefix(const std::function<Result<void>(const PrefixRow&)>& visit);
-  /// By prefix id: (prefix, cluster of its conversation).
-  Result<void> for_each_prefix_cluster(
-      const std::function<Result<void>(std::int64_t prefix, std::uint64_t cluster, double pi)>&
-          visit);
+  /// By prefix id, with the cluster of its conversation.
+  using PrefixClusterVisitor = std::function<Result<void>(const PrefixCluster&)>;
+  Result<void> for_each_prefix_cluster(const PrefixClusterVisitor& visit);
 
   // Draws ------------------------------------------------------------------------------------
   Result<void> add_draw(const StoredDraw& draw);
