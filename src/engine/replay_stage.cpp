@@ -22,10 +22,12 @@ class ArmReplay {
     UNDERSTUDY_CHECK(draws_.check_identity(model->identity()));
     loaded_ = draws_.done();
     pilot_ = model->costs_money() && !study_.config.budget.cost && !study_.options.limit;
+    UNDERSTUDY_TRY(const std::unique_ptr<LogSync> log, study_.start_log_sync());
     const ModelLoop loop{
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> ended) { return draws_.store(std::move(ended)); },
-        .watch = [this](const ModelStatus& status) { watch(status); }};
+        .watch = [this](const ModelStatus& status) { watch(status); },
+        .log = log.get()};
     UNDERSTUDY_TRY(const LoopEnd end,
                    run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
     study_.world.progress.finish(state());
@@ -75,14 +77,16 @@ class ArmReplay {
             .total = draws_.total(),
             .unit = "draws",
             .failed = draws_.failed_count(),
+            .failures = &draws_.failed(),
             .cost = spending_->cost()};
   }
 
   void watch(const ModelStatus& status) {
     ProgressState now = state();
     now.in_flight = status.in_flight;
+    now.in_flight_max = status.concurrency_limit;
+    now.limited_by = status.note;
     now.tokens = status.completion_tokens;
-    now.note = status.note;
     study_.world.progress.update(now);
   }
 

@@ -28,6 +28,7 @@ struct World {
   const StopRequest& stop;
   Progress& progress;
   ModelFactory make_model;
+  bool has_threads = false;  ///< a simulator has none: there the disk is waited for in line
 };
 
 struct RunOptions {
@@ -51,6 +52,8 @@ struct Study {
   /// alone decides whether the frame is up to date, so that nothing needs to be loaded to know.
   [[nodiscard]] std::string tokenizer_name() const;
   [[nodiscard]] Result<const Tokenizer*> tokenizer();
+  /// For the model loop; null where the world has no threads.
+  [[nodiscard]] Result<std::unique_ptr<LogSync>> start_log_sync();
   /// What all models have used, and the budget.
   [[nodiscard]] Result<Spending*> spending();
 };

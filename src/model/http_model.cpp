@@ -292,7 +292,9 @@ class HttpModel final : public ChatModel {
         add("server errors: no growth");
       }
     }
-    return text;
+    if (!text.empty()) return text;
+    const bool at_most = concurrency_limit() >= options_.connections_max * endpoints_.size();
+    return at_most ? "max_connections" : "growing";
   }
 
   HttpModelOptions options_;
