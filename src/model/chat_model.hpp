@@ -52,7 +52,7 @@ struct ModelStatus {
   std::uint64_t prompt_tokens = 0;  ///< so far, this process
   std::uint64_t completion_tokens = 0;
   std::uint64_t requests_sent = 0;  ///< retries included
-  std::string note = {};  ///< why the limit is what it is, or why it is slow ("429: waits 12 s")
+  std::string note;  ///< why the limit is what it is, or why it is slow ("429: waits 12 s")
 };
 
 class ChatModel {
