@@ -34,6 +34,7 @@ class Unstored {
   }
   /// Waits until some of them have become durable, or are about to.
   Result<void> wait() {
+    if (count() == 0) return {};
     if (syncing_ == 0) return store();
     UNDERSTUDY_CHECK(loop_.log->wait());
     end_sync();
@@ -80,6 +81,16 @@ class Unstored {
   std::int64_t cost_us_ = 0;  // of the last group, until it was durable
 };
 
+// How many more requests may be asked now. Answers that are not durable count against the most that
+// may ever be in flight, not against what the limit is now: it would never find itself too small.
+std::size_t room_for_more(const ChatModel& model, std::size_t unstored) {
+  const ModelStatus status = model.status();
+  const std::size_t free = model.free_slots();
+  const std::size_t taken = status.concurrency_limit - std::min(free, status.concurrency_limit);
+  const std::size_t most = std::max(status.concurrency_limit, status.concurrency_max);
+  return std::min(free, most - std::min(most, taken + unstored));
+}
+
 }  // namespace
 
 Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& clock,
@@ -92,8 +103,8 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
       stopped_us = clock.now_us();
       more = false;
     }
-    for (std::size_t free = model.free_slots(), held = unstored.count();
-         more && free > held && stop.count() == 0; free = model.free_slots()) {
+    for (std::size_t room = room_for_more(model, unstored.count());
+         more && room > 0 && stop.count() == 0; --room) {
       UNDERSTUDY_TRY(auto request, loop.next());
       if (request) {
         model.submit(std::move(*request));

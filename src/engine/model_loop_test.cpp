@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <set>
 
+#include "model/rate_control.hpp"
 #include "store/study_store.hpp"
 
 namespace understudy {
@@ -17,7 +18,7 @@ class NoStop final : public StopRequest {
 };
 
 // Answers a few of those it holds with each poll; never holds more than `slots`.
-class CountingModel final : public ChatModel {
+class CountingModel : public ChatModel {
  public:
   explicit CountingModel(std::size_t slots) : slots_(slots) {}
   [[nodiscard]] std::string identity() const override { return "counting"; }
@@ -35,9 +36,31 @@ class CountingModel final : public ChatModel {
     return {.in_flight = held_.size(), .concurrency_limit = slots_};
   }
 
- private:
+ protected:
   std::size_t slots_;
   std::deque<std::uint64_t> held_;
+};
+
+// Its limit grows as that of a real endpoint does: only when it is reached.
+class GrowingModel final : public CountingModel {
+ public:
+  GrowingModel() : CountingModel(20) {}
+  [[nodiscard]] std::vector<ChatOutcome> poll(int timeout_ms) override {
+    const std::size_t before = held_.size();
+    std::vector<ChatOutcome> ended = CountingModel::poll(timeout_ms);
+    for (std::size_t i = 0; i < ended.size(); ++i) limit_.on_answer(before - i);
+    slots_ = limit_.limit();
+    return ended;
+  }
+  [[nodiscard]] ModelStatus status() const override {
+    ModelStatus status = CountingModel::status();
+    status.concurrency_max = kMost;
+    return status;
+  }
+  static constexpr std::size_t kMost = 200;
+
+ private:
+  ConcurrencyLimit limit_{{.start = 20, .max = kMost}};
 };
 
 struct LoopResult {
@@ -47,9 +70,8 @@ struct LoopResult {
   std::size_t unstored_max = 0;  ///< asked and not handed to `store`
 };
 
-LoopResult run_loop(std::size_t slots, std::uint64_t count, LogSync* log) {
+LoopResult run_loop(ChatModel& model, std::uint64_t count, LogSync* log) {
   LoopResult result;
-  CountingModel model(slots);
   std::uint64_t asked = 0;
   const ModelLoop loop{.next = [&]() -> Result<std::optional<ChatRequest>> {
                          if (asked == count) return std::optional<ChatRequest>();
@@ -80,7 +102,8 @@ std::multiset<std::uint64_t> all_of(std::uint64_t count) {
 
 TEST(ModelLoop, StoresEachOnceAndHoldsNoMoreThanTheLimit) {
   for (const std::size_t slots : {1U, 2U, 7U, 200U, 2'000U}) {
-    const LoopResult result = run_loop(slots, 5'000, nullptr);
+    CountingModel model(slots);
+    const LoopResult result = run_loop(model, 5'000, nullptr);
     ASSERT_TRUE(result.end.has_value());
     EXPECT_EQ(result.stored, all_of(5'000));
     EXPECT_LE(result.unstored_max, slots);
@@ -108,7 +131,8 @@ TEST_F(ModelLoopOnDisk, FlushingBesideTheLoopKeepsTheLimit) {
   for (const std::size_t slots : {1U, 7U, 200U}) {
     auto log = store_->start_log_sync();
     ASSERT_TRUE(log.has_value() && *log != nullptr);
-    const LoopResult result = run_loop(slots, 300, log->get());
+    CountingModel model(slots);
+    const LoopResult result = run_loop(model, 300, log->get());
     ASSERT_TRUE(result.end.has_value());
     EXPECT_EQ(result.stored, all_of(300));
     // What is stored and not flushed keeps its place too, which this can't see: fewer at most.
@@ -117,12 +141,25 @@ TEST_F(ModelLoopOnDisk, FlushingBesideTheLoopKeepsTheLimit) {
   }
 }
 
+// Answers that wait for the disk are not in flight: if they counted, a limit that is small would
+// never be reached, and so would stay small.
+TEST_F(ModelLoopOnDisk, ALimitThatGrowsIsReached) {
+  auto log = store_->start_log_sync();
+  ASSERT_TRUE(log.has_value() && *log != nullptr);
+  GrowingModel model;
+  const LoopResult result = run_loop(model, 3'000, log->get());
+  EXPECT_EQ(result.stored, all_of(3'000));
+  EXPECT_GE(model.status().concurrency_limit, GrowingModel::kMost / 2);
+  EXPECT_LE(result.unstored_max, GrowingModel::kMost);
+}
+
 TEST_F(ModelLoopOnDisk, AFailedFlushEndsTheLoop) {
   auto database = Database::open(folder_ + "/other.db", false);
   ASSERT_TRUE(database.has_value());
   auto log = LogSync::start(*database, "/proc/self/status");  // opens, but can't be flushed
   ASSERT_TRUE(log.has_value() && *log != nullptr);
-  const LoopResult result = run_loop(10, 100, log->get());
+  CountingModel model(10);
+  const LoopResult result = run_loop(model, 100, log->get());
   ASSERT_FALSE(result.end.has_value());
   EXPECT_EQ(result.end.error().code, ErrorCode::kInfrastructure);
   EXPECT_LT(result.stored.size(), 100U);

@@ -130,6 +130,7 @@ class HttpModel final : public ChatModel {
     ModelStatus status = totals_;
     status.in_flight = pending_.size();
     status.concurrency_limit = concurrency_limit();
+    status.concurrency_max = options_.connections_max * endpoints_.size();
     status.note = note();
     return status;
   }
@@ -285,7 +286,9 @@ class HttpModel final : public ChatModel {
       if (held_us > 0) {
         add(fmt::format("429: waits {} s", (held_us + 999'999) / 1'000'000));
       } else if (state.pacer.has_rate()) {
-        add(fmt::format("429: paced at {:.3g} requests/s", state.pacer.rate_per_s()));
+        const double rate = state.pacer.rate_per_s();
+        add(rate < 100 ? fmt::format("429: paced at {:.3g} requests/s", rate)
+                       : fmt::format("429: paced at {:.0f} requests/s", rate));
       }
       constexpr std::int64_t kRecentUs = 10'000'000;
       if (state.server_error_us > 0 && now_us - state.server_error_us < kRecentUs) {
