@@ -1,5 +1,5 @@
-"""COUNT prompts, CONNECTIONS at a time, through aiohttp on uvloop: reads each answer's text and keeps
-nothing. Usage: aiohttp_client.py URL COUNT CONNECTIONS"""
+"""COUNT prompts, CONNECTIONS at a time, through aiohttp on uvloop: reads each answer's text and
+keeps nothing. Usage: aiohttp_client.py URL COUNT CONNECTIONS"""
 
 import asyncio
 import sys

@@ -179,7 +179,8 @@ class JudgeRun {
   }
   void watch(const ModelStatus& status) {
     ProgressState now = state();
-    now.in_flight = status.in_flight;
+    now.in_flight = status.in_flight - status.waiting;
+    now.waiting = status.waiting;
     now.in_flight_max = status.concurrency_limit;
     now.limited_by = status.note;
     study_.world.progress.update(now);

@@ -49,10 +49,13 @@ std::string failures_text(const ProgressState& state) {
 
 std::string in_flight_text(const ProgressState& state) {
   std::string text = fmt::format("{} in flight", with_commas(state.in_flight));
-  if (state.in_flight_max == 0) return text;
-  text += fmt::format(" (limit {}", with_commas(state.in_flight_max));
-  if (!state.limited_by.empty()) text += fmt::format(": {}", state.limited_by);
-  return text + ")";
+  if (state.in_flight_max > 0) {
+    text += fmt::format(" (limit {}", with_commas(state.in_flight_max));
+    if (!state.limited_by.empty()) text += fmt::format(": {}", state.limited_by);
+    text += ")";
+  }
+  if (state.waiting > 0) text += fmt::format(", {} wait to be asked again", state.waiting);
+  return text;
 }
 
 }  // namespace
@@ -117,7 +120,7 @@ std::vector<Progress::Part> Progress::parts(const ProgressState& state, const Ra
     parts.push_back({2, rate_text(rates.tokens_per_s) + " tokens/s"});
   }
   if (state.failed > 0) parts.push_back({6, failures_text(state)});
-  if (state.in_flight > 0) {
+  if (state.in_flight + state.waiting > 0) {
     parts.push_back({4, in_flight_text(state)});
   } else if (!state.limited_by.empty()) {
     parts.push_back({4, std::string(state.limited_by)});
@@ -168,7 +171,7 @@ void Progress::finish(const ProgressState& state) {
   start_if_new(state);
   const double elapsed_s = static_cast<double>(clock_.now_us() - started_us_) / 1e6;
   ProgressState last = state;
-  last.in_flight = 0;
+  last.in_flight = last.waiting = 0;
   last.limited_by = {};
   std::vector<Part> all = parts(last, mean_rates(last));
   all.push_back({8, duration_text(elapsed_s)});

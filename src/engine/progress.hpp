@@ -28,6 +28,7 @@ struct ProgressState {
   std::uint64_t failed = 0;
   const std::map<std::string, std::uint64_t>* failures = nullptr;  ///< `failed` by reason, if known
   std::uint64_t in_flight = 0;
+  std::uint64_t waiting = 0;  ///< to be asked again; not among those in flight
   std::uint64_t in_flight_max = 0;  ///< what the limit is now; 0: none that is worth showing
   std::string_view limited_by = {};  ///< why the limit is what it is, or why it is slow
   std::uint64_t tokens = 0;          ///< generated so far in this run

@@ -51,6 +51,7 @@ TEST_F(ProgressTest, StaysRightAtAMillionDraws) {
     state.failures = &failures;
     state.in_flight = 187;
     state.in_flight_max = 200;
+    state.waiting = 3;
     state.limited_by = "max_connections";
     state.cost = 12.345;
     progress.update(state);
@@ -58,7 +59,7 @@ TEST_F(ProgressTest, StaysRightAtAMillionDraws) {
   EXPECT_EQ(written_.back(),
             "\r\x1B[Kreplay: 500,000 of 1,000,000 draws · 50.0% · 25 s left · 20,000/s · "
             "1.2 M tokens/s · 1,282 failed (1,200 timeout, 41 connection, 41 server_error) · "
-            "187 in flight (limit 200: max_connections) · cost 12.35");
+            "187 in flight (limit 200: max_connections), 3 wait to be asked again · cost 12.35");
   state.done = 999'999;
   clock_.sleep_ms(1000);
   progress.update(state);

@@ -83,7 +83,8 @@ class ArmReplay {
 
   void watch(const ModelStatus& status) {
     ProgressState now = state();
-    now.in_flight = status.in_flight;
+    now.in_flight = status.in_flight - status.waiting;
+    now.waiting = status.waiting;
     now.in_flight_max = status.concurrency_limit;
     now.limited_by = status.note;
     now.tokens = status.completion_tokens;

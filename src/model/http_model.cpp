@@ -129,6 +129,7 @@ class HttpModel final : public ChatModel {
   [[nodiscard]] ModelStatus status() const override {
     ModelStatus status = totals_;
     status.in_flight = pending_.size();
+    status.waiting = waiting_.size();
     status.concurrency_limit = concurrency_limit();
     status.concurrency_max = options_.connections_max * endpoints_.size();
     status.note = note();

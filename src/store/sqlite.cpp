@@ -121,9 +121,8 @@ Result<Database> Database::open(const std::string& path, bool read_only) {
   // One thread uses a connection, so it needs no mutex of its own, nor do the memory statistics
   // that nobody reads; each costs as much as a small insert.
   [[maybe_unused]] static const int configured = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
-  const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
-                    SQLITE_OPEN_NOMUTEX;
-  const int code = sqlite3_open_v2(path.c_str(), &raw, flags, nullptr);
+  const int access = read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+  const int code = sqlite3_open_v2(path.c_str(), &raw, access | SQLITE_OPEN_NOMUTEX, nullptr);
   database.database_.reset(raw);
   if (code != SQLITE_OK) return database_error(raw, fmt::format("opening {}", path));
   sqlite3_extended_result_codes(raw, 1);
