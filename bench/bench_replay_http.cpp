@@ -3,6 +3,7 @@
 //   bench_replay_http latency      500 ms latency, 2,000 and 10,000 in flight: share of the ideal
 //   bench_replay_http pacing       a limit that halves and doubles: share sustained, share refused
 // Without an argument all three. Client and server are pinned to a core each where there are two.
+// Nothing is stored: `script/bench peers` measures the whole of a replay.
 
 #include <fmt/format.h>
 #include <sched.h>
@@ -138,10 +139,9 @@ void latency(std::size_t in_flight) {
              in_flight, per_s, 100 * per_s / ideal, ideal);
 }
 
-void pacing() {
+void pacing(double limit) {
   MockServerOptions options;
   options.latency_ms = 200;
-  const double limit = 200;
   options.rate_limits = {{.after_ms = 0, .requests_per_s = limit},
                          {.after_ms = 30'000, .requests_per_s = limit / 2},
                          {.after_ms = 60'000, .requests_per_s = limit}};
@@ -172,6 +172,8 @@ int main(int argc, char** argv) {
     understudy::latency(2'000);
     understudy::latency(10'000);
   }
-  if (what == "pacing" || what == "all") understudy::pacing();
+  if (what == "pacing" || what == "all") {
+    for (const double limit : {50.0, 200.0, 1000.0}) understudy::pacing(limit);
+  }
   return 0;
 }

@@ -82,9 +82,9 @@ bool is_terminal(int descriptor) {
   return ::isatty(descriptor) == 1;
 }
 
-std::size_t terminal_width() {
+std::size_t terminal_width(int descriptor) {
   winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40) return size.ws_col;
+  if (ioctl(descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
   return 100;
 }
 
@@ -142,10 +142,13 @@ int with_study(const StudyFlags& flags, StudyStore::Mode mode,
                const std::function<Result<int>(Study&)>& body) {
   SystemClock clock;
   const Interrupts stop;
-  Progress progress(display_of(flags), clock, [](std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stderr);
-    std::fflush(stderr);
-  });
+  Progress progress(
+      display_of(flags), clock,
+      [](std::string_view text) {
+        std::fwrite(text.data(), 1, text.size(), stderr);
+        std::fflush(stderr);
+      },
+      [] { return terminal_width(STDERR_FILENO); });
   auto config = load_study_config(flags.directory);
   if (!config) return report_error(config.error());
   if (auto applied = apply_flags(flags, *config); !applied) return report_error(applied.error());
@@ -157,7 +160,8 @@ int with_study(const StudyFlags& flags, StudyStore::Mode mode,
                         .stop = stop,
                         .progress = progress,
                         .make_model = model_factory(environment, cache_directory()),
-                        .name_remote = remote_factory(environment)},
+                        .name_remote = remote_factory(environment),
+                        .has_threads = true},
               .options = {.limit = flags.limit, .retry_errors = flags.retry_errors},
               .models = {}};
   const Result<int> code = body(study);
@@ -200,7 +204,7 @@ Result<int> run_and_print(Study& study, const StudyFlags& flags) {
   } else {
     const double seconds = static_cast<double>(study.world.clock.now_us() - started_us) / 1e6;
     TerminalOptions options;
-    options.width = std::min<std::size_t>(terminal_width(), 120);
+    options.width = std::clamp<std::size_t>(terminal_width(STDOUT_FILENO), 40, 120);
     options.color = is_terminal(STDOUT_FILENO) && flags.display != "plain";
     options.run_note = duration_text(seconds);
     options.html_path = study.directory() + "/report.html";

@@ -42,7 +42,8 @@ int with_study(const StudyFlags& flags, StudyStore::Mode mode,
 /// ${XDG_CACHE_HOME:-~/.cache}/understudy: where script/setup keeps models and conversations.
 [[nodiscard]] std::string cache_directory();
 [[nodiscard]] bool is_terminal(int descriptor);
-[[nodiscard]] std::size_t terminal_width();
+/// Columns of the terminal that `descriptor` is; 100 where it is none.
+[[nodiscard]] std::size_t terminal_width(int descriptor);
 
 /// Runs the whole pipeline and prints the table (or the JSON document): `run` and `demo`.
 [[nodiscard]] Result<int> run_and_print(Study& study, const StudyFlags& flags);

@@ -162,7 +162,10 @@ Result<void> ArmDraws::check_batches() const {
 
 Result<ArmDraws::Text> ArmDraws::text_of(std::int64_t prefix) {
   const PrefixPlace place = prefixes_.at(static_cast<std::size_t>(prefix - 1));
-  if (!last_ || last_->id != place.conversation) {
+  if (last_ && last_->id == place.conversation) return last_;
+  if (!ahead_.empty() && ahead_.front()->id == place.conversation) {
+    last_ = ahead_.front();
+  } else {
     UNDERSTUDY_TRY(StoredConversation stored, study_->store.conversation(place.conversation));
     last_ = std::make_shared<const StoredConversation>(std::move(stored));
   }
@@ -186,7 +189,33 @@ Result<ChatRequest> ArmDraws::request(std::size_t number) {
   return request;
 }
 
+Result<void> ArmDraws::read_ahead(std::size_t number) {
+  constexpr std::size_t kConversationsMax = 32;
+  constexpr std::size_t kBytesMax = 1U << 20;
+  const std::size_t first = number / draws_;
+  const auto is_wanted = [&](std::size_t prefix) {
+    for (std::size_t i = 0; i < draws_; ++i) {
+      if (!finished_[prefix * draws_ + i]) return true;
+    }
+    return false;
+  };
+  while (!ahead_.empty() && ahead_.front()->id != prefixes_[first].conversation) ahead_.pop_front();
+  if (!ahead_.empty() || (last_ && last_->id == prefixes_[first].conversation)) return {};
+  UNDERSTUDY_TRY(Transaction reading, study_->store.reading());
+  std::size_t bytes = 0;
+  for (std::size_t i = first; i < prefixes_.size() && ahead_.size() < kConversationsMax; ++i) {
+    const std::int64_t conversation = prefixes_[i].conversation;
+    if (!is_wanted(i) || (!ahead_.empty() && ahead_.back()->id == conversation)) continue;
+    UNDERSTUDY_TRY(StoredConversation stored, study_->store.conversation(conversation));
+    for (const Message& message : stored.conversation.messages) bytes += message.content.size();
+    ahead_.push_back(std::make_shared<const StoredConversation>(std::move(stored)));
+    if (bytes > kBytesMax) break;
+  }
+  return reading.commit();
+}
+
 Result<ChatRequest> ArmDraws::ask(std::size_t number) {
+  UNDERSTUDY_CHECK(read_ahead(number));
   UNDERSTUDY_TRY(ChatRequest asked, request(number));
   in_flight_.emplace(asked.id, last_);
   return asked;

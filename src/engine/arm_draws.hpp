@@ -3,6 +3,7 @@
 // answer. Live replay and batch files both go through here, so that both give the same records.
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -82,6 +83,8 @@ class ArmDraws {
   ArmDraws(Study& study, Arm arm) : study_(&study), arm_(arm), role_(role_of(arm)) {}
   Result<void> load_out();
   [[nodiscard]] Result<Text> text_of(std::int64_t prefix);
+  /// The conversations of this draw and of those after it, in one read.
+  Result<void> read_ahead(std::size_t number);
   void finish(const StoredDraw& draw);
 
   Study* study_;
@@ -97,7 +100,8 @@ class ArmDraws {
   std::uint64_t out_count_ = 0;
   std::uint64_t out_elsewhere_ = 0;  ///< for other settings, or of another frame
   std::map<std::string, std::uint64_t> failed_;
-  Text last_;  ///< cuts of one conversation stand together
+  Text last_;               ///< cuts of one conversation stand together
+  std::deque<Text> ahead_;  ///< in the order of work, from the conversation asked last
   std::unordered_map<std::uint64_t, Text> in_flight_;
 };
 

@@ -35,10 +35,12 @@ class JudgeRun {
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
     UNDERSTUDY_TRY(ChatModel* const judge, study_.model("judge"));
     UNDERSTUDY_TRY(spending_, study_.spending());
+    UNDERSTUDY_TRY(const std::unique_ptr<LogSync> log, study_.start_log_sync());
     const ModelLoop loop{
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> outcomes) { return store(std::move(outcomes)); },
-        .watch = [this](const ModelStatus& status) { watch(status); }};
+        .watch = [this](const ModelStatus& status) { watch(status); },
+        .log = log.get()};
     // Answers that do not parse are asked for again, and a budget that seemed reached with many in
     // flight may not be: the loop runs until none are left, or it truly is.
     do {
@@ -201,8 +203,10 @@ class JudgeRun {
   }
   void watch(const ModelStatus& status) {
     ProgressState now = state();
-    now.in_flight = status.in_flight;
-    now.note = status.note;
+    now.in_flight = status.in_flight - status.waiting;
+    now.waiting = status.waiting;
+    now.in_flight_max = status.concurrency_limit;
+    now.limited_by = status.note;
     study_.world.progress.update(now);
   }
 

@@ -1,7 +1,7 @@
 #pragma once
 // The one loop that drives any model: takes requests from a source, keeps the model busy, and hands
-// what ended to a sink in groups. What the sink took is durable; only what is in flight can be
-// lost.
+// what ended to a sink in groups. An outcome keeps its place among those in flight until it is
+// durable; only what holds a place can be lost.
 
 #include <cstdint>
 #include <functional>
@@ -11,6 +11,7 @@
 #include "base/clock.hpp"
 #include "base/result.hpp"
 #include "model/chat_model.hpp"
+#include "store/log_sync.hpp"
 
 namespace understudy {
 
@@ -24,10 +25,12 @@ class StopRequest {
 struct ModelLoop {
   /// The next request, or nothing when there are no more (or a budget says stop).
   std::function<Result<std::optional<ChatRequest>>()> next;
-  /// Makes a group of outcomes durable. An error ends the loop.
+  /// Stores a group of outcomes: durably where `log` is null. An error ends the loop.
   std::function<Result<void>(std::vector<ChatOutcome>)> store;
   /// Called after every round, for progress.
   std::function<void(const ModelStatus&)> watch;
+  /// Makes what was stored durable while the loop goes on; null: `store` does.
+  LogSync* log = nullptr;
 };
 
 enum class LoopEnd : std::uint8_t { kDone, kStopped };

@@ -24,10 +24,12 @@ class ArmReplay {
     UNDERSTUDY_CHECK(draws_.check_identity(model->identity()));
     loaded_ = draws_.done();
     pilot_ = model->costs_money() && !study_.config.budget.cost && !study_.options.limit;
+    UNDERSTUDY_TRY(const std::unique_ptr<LogSync> log, study_.start_log_sync());
     const ModelLoop loop{
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> ended) { return draws_.store(std::move(ended)); },
-        .watch = [this](const ModelStatus& status) { watch(status); }};
+        .watch = [this](const ModelStatus& status) { watch(status); },
+        .log = log.get()};
     // What is in flight is counted at the mean of what is done: a budget that seemed reached may
     // not be once it has come in.
     LoopEnd end = LoopEnd::kDone;
@@ -91,14 +93,17 @@ class ArmReplay {
             .total = draws_.total(),
             .unit = "draws",
             .failed = draws_.failed_count(),
+            .failures = &draws_.failed(),
             .cost = spending_->cost()};
   }
 
   void watch(const ModelStatus& status) {
     ProgressState now = state();
-    now.in_flight = status.in_flight;
+    now.in_flight = status.in_flight - status.waiting;
+    now.waiting = status.waiting;
+    now.in_flight_max = status.concurrency_limit;
+    now.limited_by = status.note;
     now.tokens = status.completion_tokens;
-    now.note = status.note;
     study_.world.progress.update(now);
   }
 

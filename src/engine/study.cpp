@@ -55,6 +55,11 @@ Result<const Tokenizer*> Study::tokenizer() {
   return made->tokenizer();
 }
 
+Result<std::unique_ptr<LogSync>> Study::start_log_sync() {
+  if (!world.has_threads) return std::unique_ptr<LogSync>();
+  return store.start_log_sync();
+}
+
 Result<Spending*> Study::spending() {
   if (!spent) {
     UNDERSTUDY_TRY(spent, Spending::load(store, config, world.clock));

@@ -35,6 +35,7 @@ struct World {
   Progress& progress;
   ModelFactory make_model;
   RemoteFactory name_remote = {};
+  bool has_threads = false;  ///< a simulator has none: there the disk is waited for in line
 };
 
 struct RunOptions {
@@ -58,6 +59,8 @@ struct Study {
   /// alone decides whether the frame is up to date, so that nothing needs to be loaded to know.
   [[nodiscard]] std::string tokenizer_name() const;
   [[nodiscard]] Result<const Tokenizer*> tokenizer();
+  /// For the model loop; null where the world has no threads.
+  [[nodiscard]] Result<std::unique_ptr<LogSync>> start_log_sync();
   /// What all models have used, and the budget.
   [[nodiscard]] Result<Spending*> spending();
 };

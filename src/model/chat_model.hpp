@@ -48,12 +48,14 @@ struct ChatOutcome {
 
 /// What the model loop shows while it runs.
 struct ModelStatus {
-  std::uint64_t in_flight = 0;
-  std::uint64_t concurrency_limit = 0;
+  std::uint64_t in_flight = 0;  ///< taken and not ended
+  std::uint64_t waiting = 0;    ///< of those, for their next attempt
+  std::uint64_t concurrency_limit = 0;  ///< now
+  std::uint64_t concurrency_max = 0;    ///< what the limit may grow to; 0: it stays
   std::uint64_t prompt_tokens = 0;  ///< so far, this process
   std::uint64_t completion_tokens = 0;
   std::uint64_t requests_sent = 0;  ///< retries included
-  std::string note;                 ///< why it is slow, if it is ("429: waits 12 s")
+  std::string note;  ///< why the limit is what it is, or why it is slow ("429: waits 12 s")
 };
 
 class ChatModel {
@@ -65,7 +67,7 @@ class ChatModel {
   [[nodiscard]] virtual std::size_t free_slots() const = 0;
   virtual void submit(ChatRequest request) = 0;
   /// So many places stay taken by answers that the caller has not stored yet: nothing is sent, also
-  /// no retry, that would bring these and what is in flight beyond the limit.
+  /// no retry, that would bring these and what is in flight beyond `concurrency_max`.
   virtual void hold(std::size_t /*places*/) {}
   /// Waits at most `timeout_ms` for something to end. May return nothing.
   [[nodiscard]] virtual std::vector<ChatOutcome> poll(int timeout_ms) = 0;

@@ -9,7 +9,6 @@
 #include <array>
 #include <limits>
 #include <string_view>
-#include <unordered_map>
 #include <utility>
 
 #include "base/assert.hpp"
@@ -30,8 +29,12 @@ struct SlistDeleter {
 };
 using HeaderList = std::unique_ptr<curl_slist, SlistDeleter>;
 
+struct UrlDeleter {
+  void operator()(CURLU* url) const { curl_url_cleanup(url); }
+};
+
 struct Target {
-  std::string url;
+  std::unique_ptr<CURLU, UrlDeleter> url;  ///< taken apart once, not with every request
   HeaderList headers;
 };
 
@@ -42,7 +45,7 @@ struct Slot {
   CURL* easy = nullptr;
   std::size_t multi = 0;
   std::size_t target = std::numeric_limits<std::size_t>::max();
-  bool is_post = false;
+  bool is_busy = false;
   std::uint64_t id = 0;
   std::string request_body;
   std::string body;
@@ -183,7 +186,11 @@ class CurlTransport final : public Transport {
     for (const std::string& header : target.headers) {
       list = curl_slist_append(list, header.c_str());
     }
-    targets_.push_back({.url = std::move(target.url), .headers = HeaderList(list)});
+    std::unique_ptr<CURLU, UrlDeleter> url(curl_url());
+    UNDERSTUDY_ASSERT(url != nullptr);
+    // What is no URL stays empty, and its requests fail with the library's words.
+    (void)curl_url_set(url.get(), CURLUPART_URL, target.url.c_str(), 0);
+    targets_.push_back({.url = std::move(url), .headers = HeaderList(list)});
     return targets_.size() - 1;
   }
 
@@ -203,17 +210,16 @@ class CurlTransport final : public Transport {
     point_at(slot, request.target);
     curl_easy_setopt(slot.easy, CURLOPT_TIMEOUT_MS,
                      static_cast<long>(std::max<std::int64_t>(request.timeout_ms, 1)));
-    in_flight_.emplace(slot.id, index);
+    slot.is_busy = true;
     curl_multi_add_handle(multis_[slot.multi].handle, slot.easy);
   }
 
   void cancel(std::uint64_t id) override {
-    const auto found = in_flight_.find(id);
-    if (found == in_flight_.end()) return;
-    const std::size_t index = found->second;
-    in_flight_.erase(found);
-    curl_multi_remove_handle(multis_[slots_[index].multi].handle, slots_[index].easy);
-    free_.push_back(index);
+    for (Slot& slot : slots_) {
+      if (!slot.is_busy || slot.id != id) continue;
+      curl_multi_remove_handle(multis_[slot.multi].handle, slot.easy);
+      set_free(slot);
+    }
   }
 
   void poll(std::int64_t timeout_ms, std::vector<HttpResult>& ended) override {
@@ -229,9 +235,14 @@ class CurlTransport final : public Transport {
     }
   }
 
-  [[nodiscard]] std::size_t in_flight() const override { return in_flight_.size(); }
+  [[nodiscard]] std::size_t in_flight() const override { return slots_.size() - free_.size(); }
 
  private:
+  void set_free(Slot& slot) {
+    slot.is_busy = false;
+    free_.push_back(static_cast<std::size_t>(&slot - slots_.data()));
+  }
+
   void prepare(Slot& slot) {
     slot.easy = curl_easy_init();
     UNDERSTUDY_ASSERT(slot.easy != nullptr);
@@ -263,7 +274,7 @@ class CurlTransport final : public Transport {
   void point_at(Slot& slot, std::size_t target) {
     const bool is_post = !slot.request_body.empty();
     if (slot.target != target) {
-      curl_easy_setopt(slot.easy, CURLOPT_URL, targets_[target].url.c_str());
+      curl_easy_setopt(slot.easy, CURLOPT_CURLU, targets_[target].url.get());
       curl_easy_setopt(slot.easy, CURLOPT_HTTPHEADER, targets_[target].headers.get());
       slot.target = target;
     }
@@ -293,7 +304,8 @@ class CurlTransport final : public Transport {
   }
 
   void wait_for_sockets(std::int64_t wait_us) {
-    std::array<epoll_event, 256> events{};
+    // Not more at once: the caller has other things to do between them.
+    std::array<epoll_event, 64> events{};
     const auto wait_ms = static_cast<int>(
         std::min<std::int64_t>((wait_us + 999) / 1000, std::numeric_limits<int>::max()));
     const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms);
@@ -333,8 +345,7 @@ class CurlTransport final : public Transport {
         auto& slot = *static_cast<Slot*>(static_cast<void*>(user));
         curl_multi_remove_handle(multi.handle, easy);
         ended.push_back(result_of(slot, code));
-        in_flight_.erase(slot.id);
-        free_.push_back(static_cast<std::size_t>(&slot - slots_.data()));
+        set_free(slot);
       }
     }
   }
@@ -415,7 +426,6 @@ class CurlTransport final : public Transport {
   std::vector<std::size_t> free_;  ///< the last used on top: its connection is warm
   std::vector<Target> targets_;
   std::vector<Watch> watches_;  ///< by descriptor
-  std::unordered_map<std::uint64_t, std::size_t> in_flight_;
 };
 
 // Descriptors besides connections: the database, the log, standard streams, name lookups.

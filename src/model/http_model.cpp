@@ -131,7 +131,9 @@ class HttpModel final : public ChatModel {
   [[nodiscard]] ModelStatus status() const override {
     ModelStatus status = totals_;
     status.in_flight = pending_.size();
+    status.waiting = waiting_.size();
     status.concurrency_limit = concurrency_limit();
+    status.concurrency_max = options_.connections_max * endpoints_.size();
     status.note = note();
     return status;
   }
@@ -162,7 +164,8 @@ class HttpModel final : public ChatModel {
         continue;
       }
       std::int64_t next_us = pending.deadline_us;
-      const bool room = held_ == 0 || transport_->in_flight() + held_ < concurrency_limit();
+      const std::size_t most = options_.connections_max * endpoints_.size();
+      const bool room = held_ == 0 || transport_->in_flight() + held_ < most;
       EndpointState* const state = room ? choose_endpoint(now_us, next_us) : nullptr;
       if (state == nullptr) return next_us;
       ready_.pop_front();
@@ -288,14 +291,18 @@ class HttpModel final : public ChatModel {
       if (held_us > 0) {
         add(fmt::format("429: waits {} s", (held_us + 999'999) / 1'000'000));
       } else if (state.pacer.has_rate()) {
-        add(fmt::format("429: paced at {:.3g} requests/s", state.pacer.rate_per_s()));
+        const double rate = state.pacer.rate_per_s();
+        add(rate < 100 ? fmt::format("429: paced at {:.3g} requests/s", rate)
+                       : fmt::format("429: paced at {:.0f} requests/s", rate));
       }
       constexpr std::int64_t kRecentUs = 10'000'000;
       if (state.server_error_us > 0 && now_us - state.server_error_us < kRecentUs) {
         add("server errors: no growth");
       }
     }
-    return text;
+    if (!text.empty()) return text;
+    const bool at_most = concurrency_limit() >= options_.connections_max * endpoints_.size();
+    return at_most ? "max_connections" : "growing";
   }
 
   HttpModelOptions options_;

@@ -10,6 +10,10 @@
 namespace understudy {
 namespace {
 constexpr int kLevel = 6;
+// Up to this size the level makes no difference to the size of real answers (0.491 of it at level
+// 3, 0.494 at 6), but setting up the finder of the higher one takes longer than all the rest.
+constexpr int kSmallLevel = 3;
+constexpr std::size_t kSmallBytes = 512;
 constexpr std::size_t kDictionarySizeMax = 112 * 1024;
 constexpr unsigned long long kBlobSizeMax = 256ULL << 20;
 }  // namespace
@@ -35,24 +39,32 @@ std::string train_dictionary(std::span<const std::string> texts) {
 struct Compressor::State {
   ZSTD_CCtx* compress = ZSTD_createCCtx();
   ZSTD_DCtx* decompress = ZSTD_createDCtx();
+  ZSTD_CCtx* compress_small = ZSTD_createCCtx();
   ZSTD_CDict* compress_dictionary = nullptr;
+  ZSTD_CDict* small_dictionary = nullptr;
   ZSTD_DDict* decompress_dictionary = nullptr;
 
   explicit State(const std::string& dictionary) {
-    UNDERSTUDY_ASSERT(compress != nullptr && decompress != nullptr);
+    UNDERSTUDY_ASSERT(compress != nullptr && compress_small != nullptr && decompress != nullptr);
     ZSTD_CCtx_setParameter(compress, ZSTD_c_compressionLevel, kLevel);
     ZSTD_CCtx_setParameter(compress, ZSTD_c_dictIDFlag, 0);
+    ZSTD_CCtx_setParameter(compress_small, ZSTD_c_compressionLevel, kSmallLevel);
+    ZSTD_CCtx_setParameter(compress_small, ZSTD_c_dictIDFlag, 0);
     if (!dictionary.empty()) {
       compress_dictionary = ZSTD_createCDict(dictionary.data(), dictionary.size(), kLevel);
+      small_dictionary = ZSTD_createCDict(dictionary.data(), dictionary.size(), kSmallLevel);
       decompress_dictionary = ZSTD_createDDict(dictionary.data(), dictionary.size());
       ZSTD_CCtx_refCDict(compress, compress_dictionary);
+      ZSTD_CCtx_refCDict(compress_small, small_dictionary);
       ZSTD_DCtx_refDDict(decompress, decompress_dictionary);
     }
   }
   ~State() {
     ZSTD_freeCCtx(compress);
+    ZSTD_freeCCtx(compress_small);
     ZSTD_freeDCtx(decompress);
     ZSTD_freeCDict(compress_dictionary);
+    ZSTD_freeCDict(small_dictionary);
     ZSTD_freeDDict(decompress_dictionary);
   }
   State(const State&) = delete;
@@ -66,8 +78,10 @@ Compressor& Compressor::operator=(Compressor&&) noexcept = default;
 
 std::string Compressor::compress(std::string_view bytes) const {
   std::string out(ZSTD_compressBound(bytes.size()), '\0');
+  ZSTD_CCtx* const context =
+      bytes.size() <= kSmallBytes ? state_->compress_small : state_->compress;
   const std::size_t size =
-      ZSTD_compress2(state_->compress, out.data(), out.size(), bytes.data(), bytes.size());
+      ZSTD_compress2(context, out.data(), out.size(), bytes.data(), bytes.size());
   UNDERSTUDY_ASSERT(ZSTD_isError(size) == 0);
   out.resize(size);
   return out;

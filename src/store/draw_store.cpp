@@ -22,15 +22,21 @@ std::int64_t status_of(const DrawOutcome& outcome) {
 }  // namespace
 
 Result<void> StudyStore::add_draw(const StoredDraw& draw) {
-  UNDERSTUDY_TRY(Statement* const insert,
-                 cached("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?, ?)"));
-  insert->bind(1, pack_draw_key(draw.key))
-      .bind(2, status_of(draw.outcome))
-      .bind(3, std::int64_t{draw.attempts})
-      .bind_blob(5, compressor_->compress(encode_outcome(draw.outcome)));
-  draw.window_bytes ? insert->bind(4, static_cast<std::int64_t>(*draw.window_bytes))
-                    : insert->bind_null(4);
-  return insert->run();
+  const std::string bytes = compressor_->compress(encode_outcome(draw.outcome));
+  const auto insert = [&](const char* sql) -> Result<void> {
+    UNDERSTUDY_TRY(Statement* const statement, cached(sql));
+    statement->bind(1, pack_draw_key(draw.key))
+        .bind(2, status_of(draw.outcome))
+        .bind(3, std::int64_t{draw.attempts})
+        .bind_blob(5, bytes);
+    draw.window_bytes ? statement->bind(4, static_cast<std::int64_t>(*draw.window_bytes))
+                      : statement->bind_null(4);
+    return statement->run();
+  };
+  // REPLACE opens a savepoint for each row; only a draw that is asked again needs it.
+  UNDERSTUDY_CHECK(insert("INSERT OR IGNORE INTO draw VALUES (?, ?, ?, ?, ?)"));
+  if (database_->change_count() > 0) return {};
+  return insert("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?, ?)");
 }
 
 Result<std::int64_t> StudyStore::draw_count() {

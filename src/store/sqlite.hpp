@@ -56,6 +56,8 @@ class Database {
   /// The first column of the first row, if there is one.
   [[nodiscard]] Result<std::optional<std::int64_t>> integer(std::string_view sql);
   [[nodiscard]] std::int64_t last_insert_id() const;
+  /// Rows that the last INSERT, UPDATE or DELETE changed.
+  [[nodiscard]] std::int64_t change_count() const;
 
  private:
   struct Close {
@@ -68,6 +70,8 @@ class Database {
 class Transaction {
  public:
   [[nodiscard]] static Result<Transaction> begin(Database& database);
+  /// For several reads of one state.
+  [[nodiscard]] static Result<Transaction> begin_reading(Database& database);
   Transaction(Transaction&& other) noexcept;
   Transaction& operator=(Transaction&&) = delete;
   ~Transaction();

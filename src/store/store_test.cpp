@@ -291,6 +291,25 @@ TEST_F(StoreTest, DrawStatusesOfAllKindsComeInKeyOrder) {
   EXPECT_EQ(next, 9);
 }
 
+// Short and long texts are compressed at different levels, by one dictionary.
+TEST(Compressor, GivesBackTextsOfEachSize) {
+  std::vector<std::string> texts;
+  for (int i = 0; i < 2000; ++i) {
+    texts.push_back("Answer " + std::to_string(i * 7919) + ": sort the records by both keys.");
+  }
+  const std::string dictionary = train_dictionary(texts);
+  ASSERT_FALSE(dictionary.empty());
+  for (const std::string& used : {std::string(), dictionary}) {
+    const Compressor compressor(used);
+    for (const std::size_t size : {0U, 1U, 100U, 511U, 512U, 513U, 5'000U}) {
+      std::string text;
+      while (text.size() < size) text += texts[text.size() % texts.size()];
+      text.resize(size);
+      EXPECT_EQ(compressor.decompress(compressor.compress(text)).value(), text) << size;
+    }
+  }
+}
+
 TEST(Compressor, DamageIsAnError) {
   const Compressor compressor("");
   std::string blob = compressor.compress("some text that is long enough to matter, matter, matter");

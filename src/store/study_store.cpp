@@ -144,6 +144,10 @@ Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode, con
   return store;
 }
 
+Result<std::unique_ptr<LogSync>> StudyStore::start_log_sync() {
+  return LogSync::start(*database_, directory_ + "/study.db-wal");
+}
+
 Result<Statement*> StudyStore::cached(const char* sql) {
   const auto found = cache_->statements.find(sql);
   if (found != cache_->statements.end()) {

@@ -20,6 +20,7 @@
 #include "records/frame.hpp"
 #include "records/verdict.hpp"
 #include "store/compressor.hpp"
+#include "store/log_sync.hpp"
 #include "store/sqlite.hpp"
 
 namespace understudy {
@@ -97,6 +98,11 @@ class StudyStore {
 
   /// Every change below needs an open transaction; group what belongs together.
   [[nodiscard]] Result<Transaction> transaction() { return Transaction::begin(*database_); }
+
+  /// Several reads in one: each of its own locks the database and looks for news in the log.
+  [[nodiscard]] Result<Transaction> reading() { return Transaction::begin_reading(*database_); }
+  /// While it lives, commits are made durable beside the caller (log_sync.hpp). May be null.
+  [[nodiscard]] Result<std::unique_ptr<LogSync>> start_log_sync();
 
   // Conversations ----------------------------------------------------------------------------
   /// Drops all that came from the logs: conversations, frame, prefixes. Draws must be none.

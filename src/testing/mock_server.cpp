@@ -206,7 +206,8 @@ struct MockResponder::State {
   std::string canonical;
   RequestBucket bucket;
   MockBatches batches;
-  std::int64_t first_request_us = 0;
+  std::int64_t first_request_us = 0;  ///< chat requests only; 0: none yet
+  std::int64_t last_request_us = 0;
   std::uint64_t requests = 0;
   std::map<int, std::uint64_t> by_status;
   std::map<std::string, std::uint64_t, std::less<>> by_model;
@@ -221,7 +222,7 @@ const MockModel* MockResponder::State::find_model(std::string_view name) const {
 }
 
 double MockResponder::State::limit_now() const {
-  const std::int64_t elapsed_ms = (clock.now_us() - first_request_us) / 1000;
+  const std::int64_t elapsed_ms = (last_request_us - first_request_us) / 1000;
   double limit = 0;
   for (const MockRateLimit& step : options.rate_limits) {
     if (step.after_ms <= elapsed_ms) limit = step.requests_per_s;
@@ -292,8 +293,9 @@ MockHttpResponse MockResponder::State::answer(const Chat& chat, const MockModel&
 }
 
 MockHttpResponse MockResponder::State::respond_to_chat(std::string_view body) {
-  if (first_request_us == 0) first_request_us = clock.now_us();
-  if (!bucket.take(limit_now(), clock.now_us())) {
+  last_request_us = clock.now_us();
+  if (first_request_us == 0) first_request_us = last_request_us;
+  if (!bucket.take(limit_now(), last_request_us)) {
     MockHttpResponse refused =
         error_response(429, "requests", "rate_limit_exceeded", "Rate limit reached for requests");
     refused.headers = "Retry-After: 1\r\n";
@@ -368,7 +370,8 @@ Json MockResponder::State::stats() const {
   return {{"requests", requests},
           {"by_status", std::move(statuses)},
           {"by_model", std::move(models)},
-          {"distinct_requests", times_seen.size()}};
+          {"distinct_requests", times_seen.size()},
+          {"span_ms", (last_request_us - first_request_us) / 1000}};
 }
 
 MockResponder::MockResponder(MockServerOptions options, const Clock& clock)

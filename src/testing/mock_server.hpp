@@ -8,7 +8,8 @@
 // limit on the clock.
 //
 // GET /v1/models, POST /v1/chat/completions, OpenAI's Files and Batches, and GET /stats: counts for
-// tests (requests, by status, by model, in flight, distinct requests).
+// tests (requests, by status, by model, in flight, distinct requests; span_ms: from the first chat
+// request to the last).
 
 #include <cstdint>
 #include <map>
