@@ -37,6 +37,15 @@ std::size_t most_computed(std::span<const CacheSlot> slots, Tokens prompt) {
   return most;
 }
 
+/// Whether one of the slots will have computed more of the prompt as soon as it is read.
+bool is_being_read(std::span<const CacheSlot> slots, Tokens prompt, std::size_t computed) {
+  return std::any_of(slots.begin(), slots.end(), [&](const CacheSlot& slot) {
+    if (!slot.busy || slot.computed + 1 >= slot.tokens.size()) return false;
+    const std::size_t shared = shared_tokens(slot, prompt);
+    return shared >= kSharedTokensMin && shared > computed;
+  });
+}
+
 /// The idle slot whose cache is least worth keeping: what others that wait could use is, and then
 /// what was used last.
 std::size_t slot_to_overwrite(std::span<const CacheSlot> slots, std::span<const Tokens> waiting,
@@ -85,7 +94,7 @@ std::optional<Placement> place_prompt(std::span<const std::vector<CacheSlot>> wo
   for (std::size_t i = 0; i < waiting.size(); ++i) {
     const std::size_t shared = most_shared(own, waiting[i]);
     const std::size_t computed = most_computed(own, waiting[i]);
-    if (shared >= computed + kSharedTokensMin) continue;  // is being read
+    if (is_being_read(own, waiting[i], computed)) continue;
     const bool is_anothers = std::any_of(workers.begin(), workers.end(), [&](const auto& slots) {
       return most_shared(slots, waiting[i]) >= shared + kSharedTokensMin;
     });

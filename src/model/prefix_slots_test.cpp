@@ -73,6 +73,7 @@ TEST(PrefixSlots, TheFirstWordsOfATemplateAreNotWorthACopy) {
 
 TEST(PrefixSlots, APromptWaitsWhileItsBeginningIsRead) {
   EXPECT_EQ(place({{busy(cut(1, 100), 60), idle({})}}, {cut(1, 200)}), std::nullopt);
+  EXPECT_EQ(place({{busy(cut(1, 100), 2), idle({})}}, {cut(1, 100)}), std::nullopt);
   EXPECT_EQ(place({{busy(cut(1, 100), 60), idle({})}}, {cut(1, 200), cut(2, 50)})->prompt, 1U);
   EXPECT_EQ(place({{busy(cut(1, 100), 1), idle({})}}, {cut(1, 200)})->common, 99U);
 }
