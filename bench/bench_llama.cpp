@@ -211,12 +211,13 @@ void bench_decoding(const Load& load, const Clock& clock) {
     }
   }
   llama_model_free(weights);
-  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences, %zu tokens each, %zu cores, %zu rounds\n",
-              load.parallel, load.tokens, cores(), load.rounds);
+  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences, %zu tokens each, %zu cores; the middle\n",
+              load.parallel, load.tokens, cores());
+  std::printf("one of %zu rounds (the least to the most)\n", load.rounds);
   our_speeds.print("embedded model");
   best_speeds.print("bare llama.cpp loop, a thread for each core");
   one_thread_speeds.print("bare llama.cpp loop, one thread");
-  std::printf("  of the best bare loop we keep %.0f%%\n",
+  std::printf("  of the best bare loop we keep %.1f%%\n",
               100 * our_speeds.middle() /
                   std::max(best_speeds.middle(), one_thread_speeds.middle()));
 }

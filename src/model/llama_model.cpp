@@ -10,6 +10,8 @@
 #include <chrono>
 #include <fstream>
 #include <numeric>
+#include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -40,8 +42,8 @@ struct SamplingDefaults {
 
 /// How the memory is divided.
 struct Limits {
-  std::size_t context_tokens = 0;          ///< prompt and answer of one sequence
-  std::vector<std::size_t> sequences;      ///< by worker
+  std::size_t context_tokens = 0;      ///< prompt and answer of one sequence
+  std::vector<std::size_t> sequences;  ///< by worker
   [[nodiscard]] std::size_t total() const {
     return std::accumulate(sequences.begin(), sequences.end(), std::size_t{0});
   }
@@ -188,14 +190,17 @@ Result<std::string> file_digest(const std::string& path) {
 /// What the model file says under this name; empty where it says nothing.
 std::string metadata(const llama_model* model, const std::string& name) {
   std::array<char, 64> text{};
-  const std::int32_t size =
-      llama_model_meta_val_str(model, name.c_str(), text.data(), text.size());
+  const std::int32_t size = llama_model_meta_val_str(model, name.c_str(), text.data(), text.size());
   return size > 0 ? text.data() : "";
 }
 
-double number_or(const std::string& digits, double otherwise) {
-  double value = otherwise;
-  std::from_chars(digits.data(), digits.data() + digits.size(), value);
+/// A number that the model file holds under this name; nothing where it holds none.
+template <class Number>
+std::optional<Number> metadata_number(const llama_model* model, const std::string& name) {
+  const std::string digits = metadata(model, name);
+  Number value{};
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  if (error != std::errc()) return std::nullopt;
   return value;
 }
 
@@ -203,22 +208,29 @@ double number_or(const std::string& digits, double otherwise) {
 SamplingDefaults recommended(const llama_model* model) {
   const auto number = [&](llama_model_meta_key key) {
     const char* name = llama_model_meta_key_str(key);
-    return number_or(name == nullptr ? "" : metadata(model, name), 1);
+    return name == nullptr ? std::nullopt : metadata_number<double>(model, name);
   };
-  return {.temperature = number(LLAMA_MODEL_META_KEY_SAMPLING_TEMP),
-          .top_p = number(LLAMA_MODEL_META_KEY_SAMPLING_TOP_P)};
+  SamplingDefaults defaults;
+  const auto temperature = number(LLAMA_MODEL_META_KEY_SAMPLING_TEMP);
+  if (temperature && *temperature >= 0) defaults.temperature = *temperature;
+  const auto top_p = number(LLAMA_MODEL_META_KEY_SAMPLING_TOP_P);
+  if (top_p && *top_p > 0 && *top_p <= 1) defaults.top_p = *top_p;
+  return defaults;
+}
+
+std::size_t rounded_context(std::size_t tokens) {
+  return (tokens + kContextStep - 1) / kContextStep * kContextStep;
 }
 
 /// Of one token in the attention cache: a key and a value of two bytes for each dimension of each
 /// layer's key-value heads. Models whose layers share them, or keep a state instead, take less.
 std::size_t cache_bytes_per_token(const llama_model* model) {
   const auto count = [](std::int32_t n) { return static_cast<std::size_t>(std::max(n, 1)); };
-  const auto heads = count(llama_model_n_head(model));
-  const double usual = static_cast<double>(count(llama_model_n_embd(model)) / heads);
+  const std::size_t usual = count(llama_model_n_embd(model)) / count(llama_model_n_head(model));
   const std::string kind = metadata(model, "general.architecture");
-  const auto size = [&](const char* name) {
-    return static_cast<std::size_t>(
-        number_or(metadata(model, kind + ".attention." + name), usual));
+  const auto size = [&](const char* name) -> std::size_t {
+    const auto known = metadata_number<std::uint32_t>(model, kind + ".attention." + name);
+    return std::max<std::size_t>(1, known.value_or(usual));
   };
   return 2 * count(llama_model_n_layer(model)) * count(llama_model_n_head_kv(model)) *
          (size("key_length") + size("value_length"));
@@ -226,9 +238,6 @@ std::size_t cache_bytes_per_token(const llama_model* model) {
 
 /// As many sequences as are wanted and fit; where not even one fits, a shorter context.
 Result<Limits> choose_limits(const llama_model* model, const LlamaOptions& options) {
-  const auto rounded_up = [](std::size_t tokens) {
-    return (tokens + kContextStep - 1) / kContextStep * kContextStep;
-  };
   const std::size_t token_bytes = cache_bytes_per_token(model);
   const std::size_t budget_tokens = options.cache_bytes_max / token_bytes;
   if (budget_tokens < kContextStep) {
@@ -241,10 +250,10 @@ Result<Limits> choose_limits(const llama_model* model, const LlamaOptions& optio
   }
   Limits limits;
   const auto trained = static_cast<std::size_t>(std::max(llama_model_n_ctx_train(model), 1));
-  limits.context_tokens = std::min({options.context_tokens, trained,
-                                    budget_tokens / kContextStep * kContextStep});
+  limits.context_tokens =
+      std::min({options.context_tokens, trained, budget_tokens / kContextStep * kContextStep});
   const std::size_t total =
-      std::min(options.parallel, budget_tokens / rounded_up(limits.context_tokens));
+      std::min(options.parallel, budget_tokens / rounded_context(limits.context_tokens));
   const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
   const std::size_t workers = std::min(options.workers > 0 ? options.workers : cores, total);
   for (std::size_t i = 0; i < workers; ++i) {
@@ -256,8 +265,7 @@ Result<Limits> choose_limits(const llama_model* model, const LlamaOptions& optio
 LlamaContextPointer make_context(llama_model* model, std::size_t context_tokens,
                                  std::size_t sequences) {
   llama_context_params params = llama_context_default_params();
-  const std::size_t rounded = (context_tokens + kContextStep - 1) / kContextStep * kContextStep;
-  params.n_ctx = static_cast<std::uint32_t>(rounded * sequences);
+  params.n_ctx = static_cast<std::uint32_t>(rounded_context(context_tokens) * sequences);
   params.n_seq_max = static_cast<std::uint32_t>(sequences);
   params.n_batch = static_cast<std::uint32_t>(kReadTokens + sequences);
   params.n_ubatch = params.n_batch;

@@ -39,7 +39,7 @@ struct LlamaPrompt {
   std::uint64_t request_id = 0;
   std::uint64_t seed = 0;
   std::vector<LlamaToken> tokens;  ///< at least one
-  std::size_t tokens_max = 0;      ///< of the answer, at least one; prompt and answer fit the context
+  std::size_t tokens_max = 1;      ///< of the answer; the context holds prompt and answer
   double temperature = 1;
   double top_p = 1;
 };
