@@ -17,6 +17,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <functional>
 #include <string>
 #include <thread>
@@ -68,10 +69,32 @@ void answer_all(ChatModel& model, std::size_t count,
 
 struct Load {
   std::size_t parallel = 8;
-  std::size_t tokens = 128;
-  std::size_t rounds = 5;
+  std::size_t tokens = 64;
+  std::size_t rounds = 7;
   /// Answers in a run: enough for the batch to be filled anew.
-  [[nodiscard]] std::size_t answers() const { return parallel * 3; }
+  [[nodiscard]] std::size_t answers() const { return parallel * 2; }
+};
+
+struct Speed {
+  double per_second = 0;
+  double per_cpu_second = 0;  ///< of all threads: what else runs on the machine hardly changes it
+};
+
+/// From its making to `speed`.
+class Stopwatch {
+ public:
+  explicit Stopwatch(const Clock& clock) : clock_(clock), start_us_(clock.now_us()) {}
+  [[nodiscard]] Speed speed(std::uint64_t tokens) const {
+    const auto count = static_cast<double>(tokens);
+    const std::clock_t cpu = std::clock() - start_cpu_;
+    return {count * 1e6 / static_cast<double>(clock_.now_us() - start_us_),
+            count * CLOCKS_PER_SEC / static_cast<double>(cpu)};
+  }
+
+ private:
+  const Clock& clock_;
+  std::int64_t start_us_;
+  std::clock_t start_cpu_ = std::clock();
 };
 
 ChatRequest question(std::size_t number) {
@@ -85,10 +108,10 @@ ChatRequest question(std::size_t number) {
   return request;
 }
 
-/// Tokens a second, prompts included.
-double our_speed(ChatModel& model, const Load& load, const Clock& clock) {
+/// Tokens of answers, in the time that prompts and answers take.
+Speed our_speed(ChatModel& model, const Load& load, const Clock& clock) {
   std::uint64_t tokens = 0;
-  const std::int64_t start_us = clock.now_us();
+  const Stopwatch stopwatch(clock);
   answer_all(
       model, load.answers(),
       [&](std::size_t number) {
@@ -99,14 +122,14 @@ double our_speed(ChatModel& model, const Load& load, const Clock& clock) {
       [&](const DrawOutcome& outcome) {
         tokens += std::get<Completion>(outcome).usage.completion_tokens;
       });
-  return static_cast<double>(tokens) * 1e6 / static_cast<double>(clock.now_us() - start_us);
+  return stopwatch.speed(tokens);
 }
 
 /// The bare loop: one context, llama.cpp's threads.
 class Bare {
  public:
   Bare(llama_model* model, const Load& load, std::size_t threads)
-      : load_(load), model_(model), threads_(threads) {
+      : load_(load), model_(model) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(kContextTokens * load.parallel);
     params.n_seq_max = static_cast<std::uint32_t>(load.parallel);
@@ -124,10 +147,8 @@ class Bare {
   Bare(const Bare&) = delete;
   Bare& operator=(const Bare&) = delete;
 
-  [[nodiscard]] std::size_t threads() const { return threads_; }
-
-  double speed(const LlamaVocabulary& vocabulary, const Clock& clock) {
-    const std::int64_t start_us = clock.now_us();
+  Speed speed(const LlamaVocabulary& vocabulary, const Clock& clock) {
+    const Stopwatch stopwatch(clock);
     for (std::size_t first = 0; first < load_.answers(); first += load_.parallel) {
       llama_memory_clear(llama_get_memory(context_), false);
       std::vector<LlamaToken> next(load_.parallel);
@@ -149,8 +170,7 @@ class Bare {
         }
       }
     }
-    return static_cast<double>(load_.answers() * load_.tokens) * 1e6 /
-           static_cast<double>(clock.now_us() - start_us);
+    return stopwatch.speed(load_.answers() * load_.tokens);
   }
 
  private:
@@ -170,20 +190,31 @@ class Bare {
 
   Load load_;
   llama_model* model_;
-  std::size_t threads_;
   llama_context* context_ = nullptr;
   llama_batch batch_{};
 };
 
-/// The middle one, with the smallest and the largest.
-struct Spread {
-  std::vector<double> values;
-  [[nodiscard]] double middle() const { return values[values.size() / 2]; }
-  void print(const char* name) {
-    std::sort(values.begin(), values.end());
-    std::printf("  %-44s %5.0f tokens/s (%.0f to %.0f)\n", name, middle(), values.front(),
-                values.back());
+/// Of several rounds.
+class Speeds {
+ public:
+  void add(Speed speed) {
+    wall_.push_back(speed.per_second);
+    cpu_.push_back(speed.per_cpu_second);
   }
+  [[nodiscard]] static double middle(std::vector<double> values) {
+    std::sort(values.begin(), values.end());
+    return values[values.size() / 2];
+  }
+  [[nodiscard]] double wall() const { return middle(wall_); }
+  [[nodiscard]] double most() const { return *std::max_element(wall_.begin(), wall_.end()); }
+  [[nodiscard]] double cpu() const { return middle(cpu_); }
+  void print(const char* name) const {
+    std::printf("  %-28s %8.0f %8.0f %12.0f\n", name, wall(), most(), cpu());
+  }
+
+ private:
+  std::vector<double> wall_;
+  std::vector<double> cpu_;
 };
 
 void bench_decoding(const Load& load, const Clock& clock) {
@@ -198,28 +229,29 @@ void bench_decoding(const Load& load, const Clock& clock) {
   model_params.n_gpu_layers = 0;
   llama_model* weights = llama_model_load_from_file(path->c_str(), model_params);
   const auto vocabulary = LlamaVocabulary::open(weights, "bench");
-  Spread our_speeds;
-  Spread best_speeds;
-  Spread one_thread_speeds;
+  Speeds our_speeds;
+  Speeds all_cores_speeds;
+  Speeds one_core_speeds;
   {
     Bare all_cores(weights, load, cores());
     Bare one_core(weights, load, 1);
     for (std::size_t round = 0; round < load.rounds; ++round) {
-      our_speeds.values.push_back(our_speed(*ours, load, clock));
-      best_speeds.values.push_back(all_cores.speed(**vocabulary, clock));
-      one_thread_speeds.values.push_back(one_core.speed(**vocabulary, clock));
+      our_speeds.add(our_speed(*ours, load, clock));
+      all_cores_speeds.add(all_cores.speed(**vocabulary, clock));
+      one_core_speeds.add(one_core.speed(**vocabulary, clock));
     }
   }
   llama_model_free(weights);
-  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences, %zu tokens each, %zu cores; the middle\n",
-              load.parallel, load.tokens, cores());
-  std::printf("one of %zu rounds (the least to the most)\n", load.rounds);
+  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences, %zu tokens each, %zu cores, %zu rounds\n",
+              load.parallel, load.tokens, cores(), load.rounds);
+  std::printf("  tokens a second                median     most   CPU second\n");
   our_speeds.print("embedded model");
-  best_speeds.print("bare llama.cpp loop, a thread for each core");
-  one_thread_speeds.print("bare llama.cpp loop, one thread");
-  std::printf("  of the best bare loop we keep %.1f%%\n",
-              100 * our_speeds.middle() /
-                  std::max(best_speeds.middle(), one_thread_speeds.middle()));
+  all_cores_speeds.print("bare loop, all cores");
+  one_core_speeds.print("bare loop, one core");
+  std::printf("  kept of the best bare loop: %.1f%% (median), %.1f%% (most), %.1f%% (CPU second)\n",
+              100 * our_speeds.wall() / std::max(all_cores_speeds.wall(), one_core_speeds.wall()),
+              100 * our_speeds.most() / std::max(all_cores_speeds.most(), one_core_speeds.most()),
+              100 * our_speeds.cpu() / std::max(all_cores_speeds.cpu(), one_core_speeds.cpu()));
 }
 
 // Reuse.
@@ -300,6 +332,7 @@ std::size_t argument(int count, char** arguments, int index, std::size_t otherwi
 }  // namespace
 
 int main(int count, char** arguments) {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string part = count > 1 ? arguments[1] : "";
   const SystemClock clock;
   if (part != "reuse") {

@@ -258,8 +258,8 @@ TEST_F(LlamaModelTest, CanBeEndedInTheMiddleOfAPromptAndTellsThatItReadsOne) {
 
 TEST_F(LlamaModelTest, AnAnswerGoesOnWhileALongPromptIsRead) {
   const auto model = open(1, 2, 2048);
-  model->submit(ask(1, "Count to ten.", 6));
-  model->submit(ask(2, words(1500), 1));
+  model->submit(ask(1, "Count to ten.", 3));
+  model->submit(ask(2, words(1000), 1));
   std::vector<std::uint64_t> order;
   while (order.size() < 2) {
     for (const ChatOutcome& outcome : model->poll(1000)) order.push_back(outcome.id);
@@ -276,19 +276,18 @@ std::vector<ChatRequest> cuts_of_a_conversation() {
       "Four for Rome, three for Florence, two for Venice; add a day wherever the food is good.",
       "Is a train better than a car between them, with two large bags?",
       "The train: it takes you from center to center, and a car is no use in any of the three.",
-      "What should I read before I go? Nothing longer than three hundred pages, please.",
-      "A short history of Rome, and any crime novel that is set in Venice in winter.",
-      "And which words of Italian do I need most?",
-      "Please, thank you, good day, and how much does it cost.",
-      "How do I say the last one?",
-      "Quanto costa.",
-      "And what would they answer?"};
+      "What should I read before I go? Nothing longer than three hundred pages, please."};
+  // Pieces of a prompt of 64 tokens or more are computed alike, wherever they begin.
+  const std::string more =
+      " There are five of us, two of them children who tire early; we have been to Spain, France "
+      "and Portugal in other years, always in the spring, and would rather see three places well "
+      "than ten in a hurry. Museums are fine as long as there is a garden or a market close by.";
   std::vector<ChatRequest> requests;
   std::vector<Message> messages;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     messages.emplace_back();
     messages.back().role = i % 2 == 0 ? Role::kUser : Role::kAssistant;
-    messages.back().content = lines[i];
+    messages.back().content = lines[i] + more;
     if (i % 2 != 0) continue;
     ChatRequest request;
     request.id = i;

@@ -149,7 +149,8 @@ void LlamaWorker::add(LlamaToken token, std::size_t position, std::size_t slot, 
 }
 
 /// The next token of each answer, and of the prompts that are being read a piece: first of what
-/// came first. In the order of the slots: llama.cpp computes neighbors together.
+/// came first, in pieces of one size, because llama.cpp computes small ones slower and less
+/// exactly. In the order of the slots: it computes neighbors together.
 void LlamaWorker::fill_batch() {
   tokens_.clear();
   positions_.clear();
@@ -168,7 +169,9 @@ void LlamaWorker::fill_batch() {
             [&](std::size_t a, std::size_t b) { return slots()[a].used < slots()[b].used; });
   std::size_t room = kReadTokens;
   for (const std::size_t i : reading) {
-    counts[i] = std::min(room, uncomputed(slots()[i]));
+    const std::size_t left = uncomputed(slots()[i]);
+    const std::size_t pieces = room == 0 ? 0 : (left + room - 1) / room;
+    counts[i] = pieces == 0 ? 0 : (left + pieces - 1) / pieces;
     room -= counts[i];
   }
   for (std::size_t i = 0; i < answers_.size(); ++i) {
