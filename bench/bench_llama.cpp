@@ -242,7 +242,7 @@ void bench_decoding(const Load& load, const Clock& clock) {
     }
   }
   llama_model_free(weights);
-  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences, %zu tokens each, %zu cores, %zu rounds\n",
+  std::printf("decoding: SmolLM2-135M Q8_0, %zu sequences of %zu tokens, %zu cores, %zu rounds\n",
               load.parallel, load.tokens, cores(), load.rounds);
   std::printf("  tokens a second                median     most   CPU second\n");
   our_speeds.print("embedded model");
