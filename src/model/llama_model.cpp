@@ -26,6 +26,7 @@ namespace understudy {
 namespace {
 
 constexpr std::size_t kContextStep = 256;  ///< llama.cpp rounds contexts up to this
+constexpr std::size_t kWorkerCores = 4;  ///< more threads would wait more than they compute
 /// Prompts to read that are worth a word in the progress: some seconds' work.
 constexpr std::size_t kReadingNoteTokens = 1000;
 
@@ -49,6 +50,10 @@ struct Limits {
   }
 };
 
+std::size_t cores() {
+  return std::max(1U, std::thread::hardware_concurrency());
+}
+
 class LlamaModel final : public ChatModel {
  public:
   LlamaModel(ModelPointer model, std::unique_ptr<LlamaVocabulary> vocabulary,
@@ -59,9 +64,10 @@ class LlamaModel final : public ChatModel {
         defaults_(defaults),
         limits_(std::move(limits)) {
     for (const std::size_t count : limits_.sequences) exchange_.slots.emplace_back(count);
+    const std::size_t cores_each = std::max<std::size_t>(1, cores() / contexts.size());
     for (std::size_t i = 0; i < contexts.size(); ++i) {
       workers_.push_back(std::make_unique<LlamaWorker>(std::move(contexts[i]), *vocabulary_, clock,
-                                                       exchange_, i, reuse));
+                                                       exchange_, i, cores_each, reuse));
     }
   }
   ~LlamaModel() override {
@@ -254,8 +260,9 @@ Result<Limits> choose_limits(const llama_model* model, const LlamaOptions& optio
       std::min({options.context_tokens, trained, budget_tokens / kContextStep * kContextStep});
   const std::size_t total =
       std::min(options.parallel, budget_tokens / rounded_context(limits.context_tokens));
-  const std::size_t cores = std::max(1U, std::thread::hardware_concurrency());
-  const std::size_t workers = std::min(options.workers > 0 ? options.workers : cores, total);
+  const std::size_t wanted =
+      options.workers > 0 ? options.workers : (cores() + kWorkerCores - 1) / kWorkerCores;
+  const std::size_t workers = std::min(wanted, total);
   for (std::size_t i = 0; i < workers; ++i) {
     limits.sequences.push_back(total / workers + (i < total % workers ? 1 : 0));
   }
@@ -270,8 +277,6 @@ LlamaContextPointer make_context(llama_model* model, std::size_t context_tokens,
   params.n_batch = static_cast<std::uint32_t>(kReadTokens + sequences);
   params.n_ubatch = params.n_batch;
   params.n_outputs_max = static_cast<std::uint32_t>(sequences);
-  params.n_threads = 1;
-  params.n_threads_batch = 1;
   params.kv_unified = false;  // attention over one's own tokens and not over all sequences'
   params.no_perf = true;
   return LlamaContextPointer(llama_init_from_model(model, params));

@@ -1,9 +1,9 @@
 #pragma once
 // The embedded model: a GGUF file run by llama.cpp on this machine's processor, without a server.
 //
-// One worker thread for each core, each with its own sequences and cache over shared weights, so
-// that no thread waits for another: threads that share one computation spin at barriers, and on
-// cores that other work uses too they lose more than nine tenths of their speed.
+// One worker for every four cores, with its share of the sequences and as many threads as help at
+// the moment (thread_choice.hpp): threads that share a computation spin at barriers, and on cores
+// that other work uses too they lose more than nine tenths of their speed.
 //
 // Of prompts that begin alike (the cuts of a conversation, the draws of a prefix) the common part
 // is computed once while a cache holds it: ask for them one after the other.
@@ -26,7 +26,7 @@ namespace understudy {
 
 struct LlamaOptions {
   std::string cache_dir;      ///< where script/setup keeps the packaged weights
-  std::size_t workers = 0;    ///< threads; 0: one for each core
+  std::size_t workers = 0;    ///< each has its share of cores and sequences; 0: cores / 4
   std::size_t parallel = 16;  ///< answers in the making at a time, over all workers
   /// Prompt and answer together; at most what the model was trained on. Memory and `parallel`
   /// depend on it: say what the study needs.

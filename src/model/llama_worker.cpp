@@ -34,12 +34,14 @@ std::size_t uncomputed(const CacheSlot& slot) {
 }  // namespace
 
 LlamaWorker::LlamaWorker(LlamaContextPointer context, const LlamaVocabulary& vocabulary,
-                         const Clock& clock, LlamaExchange& exchange, std::size_t index, bool reuse)
+                         const Clock& clock, LlamaExchange& exchange, std::size_t index,
+                         std::size_t cores, bool reuse)
     : context_(std::move(context)),
       vocabulary_(vocabulary),
       clock_(clock),
       exchange_(exchange),
       index_(index),
+      threads_(cores),
       reuse_(reuse),
       vocab_(llama_model_get_vocab(llama_get_model(context_.get()))),
       answers_(slots().size()) {
@@ -195,7 +197,12 @@ bool LlamaWorker::compute() {
   batch.n_seq_id = id_counts_.data();
   batch.seq_id = id_lists.data();
   batch.logits = wanted_flags_.data();
-  return llama_decode(context_.get(), batch) == 0;
+  const auto threads = static_cast<std::int32_t>(threads_.threads());
+  llama_set_n_threads(context_.get(), threads, threads);
+  const std::int64_t started_us = clock_.now_us();
+  const bool done = llama_decode(context_.get(), batch) == 0;
+  threads_.took(tokens_.size(), clock_.now_us() - started_us);
+  return done;
 }
 
 void LlamaWorker::step() {

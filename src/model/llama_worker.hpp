@@ -1,5 +1,5 @@
 #pragma once
-// A thread that computes answers with one llama.cpp context. Prompts wait in one queue for all
+// A thread that computes answers with one llama.cpp context, on its share of the cores. Prompts wait in one queue for all
 // workers; each takes what fits its caches best (prefix_slots.hpp). In every step each answer in
 // the making grows by a token, and a piece of the prompts that are being read goes along: answers
 // begin and end at any step, and none waits for a long prompt.
@@ -22,6 +22,7 @@
 #include "model/chat_model.hpp"
 #include "model/llama_vocabulary.hpp"
 #include "model/prefix_slots.hpp"
+#include "model/thread_choice.hpp"
 
 namespace understudy {
 
@@ -60,10 +61,10 @@ struct LlamaExchange {
 
 class LlamaWorker {
  public:
-  /// `index`: of its slots in the exchange, as many as the context has sequences. `reuse` false: it
-  /// reads every prompt from its beginning.
+  /// `index`: of its slots in the exchange, as many as the context has sequences. `cores` >= 1.
+  /// `reuse` false: it reads every prompt from its beginning.
   LlamaWorker(LlamaContextPointer context, const LlamaVocabulary& vocabulary, const Clock& clock,
-              LlamaExchange& exchange, std::size_t index, bool reuse);
+              LlamaExchange& exchange, std::size_t index, std::size_t cores, bool reuse);
   /// Waits for the thread: the exchange's `stop` must be set, which also interrupts a computation.
   ~LlamaWorker() { thread_.join(); }
   LlamaWorker(const LlamaWorker&) = delete;
@@ -115,6 +116,7 @@ class LlamaWorker {
   const Clock& clock_;
   LlamaExchange& exchange_;
   std::size_t index_;
+  ThreadChoice threads_;
   bool reuse_;
   const llama_vocab* vocab_;
   std::vector<std::optional<Answer>> answers_;  ///< by slot
