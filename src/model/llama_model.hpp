@@ -9,9 +9,9 @@
 // is computed once while a cache holds it: ask for them one after the other.
 //
 // What is reproducible: a token is a function of the logits and the request's seed. The logits
-// themselves may differ in the last bits with the machine and with what else is in the batch, and
-// so with what was reused: the same request can answer otherwise in another run (design: what is
-// reproducible begins at the recorded response).
+// themselves may differ in the last bits with the machine, the number of threads and what else is
+// in the batch, and so with what was reused: the same request can answer otherwise in another run
+// (design: what is reproducible begins at the recorded response).
 
 #include <cstdint>
 #include <memory>

@@ -1,8 +1,8 @@
 #pragma once
-// A thread that computes answers with one llama.cpp context, on its share of the cores. Prompts wait in one queue for all
-// workers; each takes what fits its caches best (prefix_slots.hpp). In every step each answer in
-// the making grows by a token, and a piece of the prompts that are being read goes along: answers
-// begin and end at any step, and none waits for a long prompt.
+// A thread that computes answers with one llama.cpp context, on its share of the cores. Prompts
+// wait in one queue for all workers; each takes what fits its caches best (prefix_slots.hpp). In
+// every step each answer in the making grows by a token, and a piece of the prompts that are being
+// read goes along: answers begin and end at any step, and none waits for a long prompt.
 
 #include <llama.h>
 

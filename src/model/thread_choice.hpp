@@ -4,6 +4,7 @@
 // work uses a core too, one is always waited for, and one thread alone is up to ten times as fast.
 // Which of the two it is can only be measured: now and then a step is done the other way.
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 
@@ -12,7 +13,7 @@ namespace understudy {
 class ThreadChoice {
  public:
   /// `most` >= 1 threads.
-  explicit ThreadChoice(std::size_t most) : most_(most), current_(most) {}
+  explicit ThreadChoice(std::size_t most) : most_(most) {}
 
   /// For the next step.
   [[nodiscard]] std::size_t threads() const { return probing_ ? other() : current_; }
@@ -33,20 +34,23 @@ class ThreadChoice {
     if (us < before_us_) {
       current_ = other();
       interval_ = kIntervalMin;
-    } else if (interval_ < kIntervalMax) {
-      interval_ *= 2;
+    } else {
+      const std::int64_t times = us / std::max<std::int64_t>(before_us_, 1);
+      interval_ = kIntervalSlowed * static_cast<std::size_t>(std::min(times + 1, kTimesMax));
     }
   }
 
  private:
-  // A step on one of two idle cores takes twice as long: one of 128 costs less than 1%.
-  static constexpr std::size_t kIntervalMin = 8;
-  static constexpr std::size_t kIntervalMax = 128;
+  static constexpr std::size_t kIntervalMin = 2;
+  /// Times how many steps a probe took: the longer, the later the next one, so that all of them
+  /// together take a sixtieth of the time or less.
+  static constexpr std::size_t kIntervalSlowed = 64;
+  static constexpr std::int64_t kTimesMax = 32;
 
   [[nodiscard]] std::size_t other() const { return current_ == 1 ? most_ : 1; }
 
   std::size_t most_;
-  std::size_t current_;
+  std::size_t current_ = 1;
   bool probing_ = false;
   std::size_t interval_ = kIntervalMin;  ///< steps until the next probe
   std::size_t steps_ = 0;
