@@ -6,11 +6,13 @@
 // of the best bare loop at eight sequences.
 //
 // Reuse: the prompt tokens that are computed for every turn of packaged conversations of six turns
-// or more, against those that the prompts have. A count, not a time. Aim: three times fewer.
+// or more, against those that the prompts have. A count, not a time. Aim: three times fewer. A few
+// conversations are run; for a thousand it is counted what has to be computed if no cache is lost.
 //
-//   bench_llama                                    both, with the defaults
+//   bench_llama                                    all, with the defaults
 //   bench_llama decode [SEQUENCES] [TOKENS] [ROUNDS]
 //   bench_llama reuse [CONVERSATIONS] [CONTEXT-TOKENS] [ANSWER-TOKENS]
+//   bench_llama count [CONVERSATIONS] [CONTEXT-TOKENS]
 
 #include <llama.h>
 
@@ -257,15 +259,68 @@ void bench_decoding(const Load& load, const Clock& clock) {
 // Reuse.
 
 struct ReuseLoad {
-  std::size_t conversations = 40;
+  std::size_t conversations = 20;
   std::size_t context_tokens = 4096;
-  std::size_t answer_tokens = 16;
+  std::size_t answer_tokens = 4;
 };
 
-struct Cut {
-  std::size_t conversation = 0;
-  std::uint32_t cut = 0;
-};
+/// The first `count` conversations of enough turns.
+std::vector<Conversation> conversations_of_the_log(std::size_t count) {
+  const LogFile log = {
+      .path = UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json",
+      .name = "log"};
+  auto reader = LogReader::open(log, {});
+  if (!reader) fail(reader.error());
+  std::vector<Conversation> conversations;
+  while (conversations.size() < count) {
+    auto item = reader->next();
+    if (!item) fail(item.error());
+    if (std::holds_alternative<EndOfLog>(*item)) break;
+    LogRecord* const record = std::get_if<LogRecord>(&*item);
+    if (record == nullptr || turns_of(record->conversation.messages).size() < kLeastTurns) continue;
+    conversations.push_back(std::move(record->conversation));
+  }
+  return conversations;
+}
+
+void print_reuse(std::uint64_t prompt_tokens, std::uint64_t computed) {
+  std::printf("  prompt tokens %10llu, computed %9llu: %.2f times fewer\n",
+              static_cast<unsigned long long>(prompt_tokens),
+              static_cast<unsigned long long>(computed),
+              static_cast<double>(prompt_tokens) / static_cast<double>(computed));
+}
+
+void count_reuse(std::size_t count, std::size_t context_tokens) {
+  const auto path = llama_weights_path("smollm2-135m", UNDERSTUDY_CACHE_DIR);
+  if (!path) fail(path.error());
+  llama_model_params params = llama_model_default_params();
+  params.vocab_only = true;
+  llama_model* weights = llama_model_load_from_file(path->c_str(), params);
+  const auto vocabulary = LlamaVocabulary::open(weights, "bench");
+  if (!vocabulary) fail(vocabulary.error());
+  std::uint64_t prompt_tokens = 0;
+  std::uint64_t computed = 0;
+  std::size_t cuts = 0;
+  const std::vector<Conversation> conversations = conversations_of_the_log(count);
+  for (const Conversation& conversation : conversations) {
+    const std::vector<Message>& messages = conversation.messages;
+    std::vector<LlamaToken> before;
+    for (const Turn& turn : turns_of(messages)) {
+      auto prompt = (*vocabulary)->prompt({messages.begin(), messages.begin() + turn.cut});
+      if (!prompt || prompt->size() >= context_tokens) break;
+      const auto common = std::mismatch(before.begin(), before.end(), prompt->begin(),
+                                        prompt->end());
+      prompt_tokens += prompt->size();
+      computed += static_cast<std::size_t>(prompt->end() - common.second);
+      before = std::move(*prompt);
+      ++cuts;
+    }
+  }
+  llama_model_free(weights);
+  std::printf("reuse, counted: %zu turns of the first %zu conversations with %zu turns or more\n",
+              cuts, conversations.size(), kLeastTurns);
+  print_reuse(prompt_tokens, computed);
+}
 
 void bench_reuse(const ReuseLoad& load, const Clock& clock) {
   LlamaOptions options;
@@ -273,24 +328,17 @@ void bench_reuse(const ReuseLoad& load, const Clock& clock) {
   options.context_tokens = load.context_tokens;
   const auto model = open_model(options, clock);
   const std::size_t sequences = model->free_slots() - kLlamaWaitingMax;
-  const LogFile log = {
-      .path = UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json",
-      .name = "log"};
-  auto reader = LogReader::open(log, {});
-  if (!reader) fail(reader.error());
-  std::vector<Conversation> conversations;
+  struct Cut {
+    std::size_t conversation = 0;
+    std::uint32_t cut = 0;
+  };
+  const std::vector<Conversation> conversations = conversations_of_the_log(load.conversations);
   std::vector<Cut> cuts;
-  while (conversations.size() < load.conversations) {
-    auto item = reader->next();
-    if (!item) fail(item.error());
-    if (std::holds_alternative<EndOfLog>(*item)) break;
-    LogRecord* const record = std::get_if<LogRecord>(&*item);
-    if (record == nullptr) continue;
-    const std::vector<Turn> turns = turns_of(record->conversation.messages);
-    if (turns.size() < kLeastTurns) continue;
-    for (const Turn& turn : turns) cuts.push_back({conversations.size(), turn.cut});
-    conversations.push_back(std::move(record->conversation));
+  for (std::size_t i = 0; i < conversations.size(); ++i) {
+    for (const Turn& turn : turns_of(conversations[i].messages)) cuts.push_back({i, turn.cut});
   }
+  std::printf("reuse: all %zu turns of the first %zu conversations with %zu turns or more\n",
+              cuts.size(), conversations.size(), kLeastTurns);
   std::uint64_t prompt_tokens = 0;
   std::size_t overflowed = 0;
   const std::int64_t start_us = clock.now_us();
@@ -313,16 +361,9 @@ void bench_reuse(const ReuseLoad& load, const Clock& clock) {
         }
       });
   const double seconds = static_cast<double>(clock.now_us() - start_us) / 1e6;
-  const std::uint64_t computed = model->status().prompt_tokens;
-  std::printf("reuse: all %zu turns of the first %zu conversations with %zu turns or more\n",
-              cuts.size(), conversations.size(), kLeastTurns);
-  std::printf("  context %zu tokens, %zu sequences; %zu turns do not fit the context\n",
-              load.context_tokens, sequences, overflowed);
-  std::printf("  prompt tokens        %10llu without reuse\n",
-              static_cast<unsigned long long>(prompt_tokens));
-  std::printf("  computed             %10llu: %.2f times fewer; %.0f s\n",
-              static_cast<unsigned long long>(computed),
-              static_cast<double>(prompt_tokens) / static_cast<double>(computed), seconds);
+  std::printf("  context %zu tokens, %zu sequences; %zu turns do not fit the context; %.0f s\n",
+              load.context_tokens, sequences, overflowed, seconds);
+  print_reuse(prompt_tokens, model->status().prompt_tokens);
 }
 
 std::size_t argument(int count, char** arguments, int index, std::size_t otherwise) {
@@ -335,18 +376,22 @@ int main(int count, char** arguments) {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);
   const std::string part = count > 1 ? arguments[1] : "";
   const SystemClock clock;
-  if (part != "reuse") {
+  if (part.empty() || part == "decode") {
     Load load;
     load.parallel = argument(count, arguments, 2, load.parallel);
     load.tokens = argument(count, arguments, 3, load.tokens);
     load.rounds = argument(count, arguments, 4, load.rounds);
     bench_decoding(load, clock);
   }
-  if (part != "decode") {
+  if (part.empty() || part == "reuse") {
     ReuseLoad load;
     load.conversations = argument(count, arguments, 2, load.conversations);
     load.context_tokens = argument(count, arguments, 3, load.context_tokens);
     load.answer_tokens = argument(count, arguments, 4, load.answer_tokens);
     bench_reuse(load, clock);
+  }
+  if (part.empty() || part == "count") {
+    llama_log_set([](ggml_log_level, const char*, void*) {}, nullptr);
+    count_reuse(argument(count, arguments, 2, 1000), argument(count, arguments, 3, 4096));
   }
 }
