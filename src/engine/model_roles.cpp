@@ -106,6 +106,7 @@ ModelFactory model_factory(Environment environment, std::string cache_dir) {
     options.attempt_timeout_ms = options.deadline_ms;
     options.cache_dir = cache_dir;
     options.context_tokens = context_tokens(config, model);
+    options.cache_bytes_max = std::size_t{config.replay.embedded_memory_mb} << 20U;
     constexpr std::string_view kRecorded = "recorded/";
     if (model.model.starts_with(kRecorded)) {
       const std::string path = model.model.substr(kRecorded.size());

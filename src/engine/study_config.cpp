@@ -205,6 +205,7 @@ struct Parser {
     TableReader replay = reader(root.section("replay"), "replay");
     replay.read("max_connections", out.replay.max_connections);
     replay.read("deadline_s", out.replay.deadline_s);
+    replay.read("embedded_memory_mb", out.replay.embedded_memory_mb);
     replay.finish();
     TableReader egress = reader(root.section("egress"), "egress");
     egress.read("allow", out.egress_allow);

@@ -58,6 +58,7 @@ struct StudyConfig {
   struct Replay {
     std::uint32_t max_connections = 64;
     std::uint32_t deadline_s = 600;
+    std::uint32_t embedded_memory_mb = 1024;  ///< MiB, of an embedded model's attention caches
   } replay;
   std::vector<std::string> egress_allow;
   struct Budget {

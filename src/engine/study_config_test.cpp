@@ -56,6 +56,14 @@ output = 2
   EXPECT_EQ(config->gate.at("promised_background_task.forecast_hi_per_100k"), 50);
 }
 
+TEST(StudyConfig, ReadsTheLimitsOfReplay) {
+  const auto config =
+      parse_study_config("[replay]\ndeadline_s = 9\nembedded_memory_mb = 256\n", "study.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  EXPECT_EQ(config->replay.deadline_s, 9U);
+  EXPECT_EQ(config->replay.embedded_memory_mb, 256U);
+}
+
 TEST(StudyConfig, NamesTheLineAndTheNearestKey) {
   const auto unknown = parse_study_config("[sample]\nunit = \"turn\"\nprefxes = 3\n", "study.toml");
   ASSERT_FALSE(unknown.has_value());

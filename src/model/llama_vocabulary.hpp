@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/result.hpp"
+#include "model/prefix_slots.hpp"
 #include "records/conversation.hpp"
 #include "records/tokenizer.hpp"
 
@@ -25,7 +26,6 @@ struct llama_vocab;
 
 namespace understudy {
 
-using LlamaToken = std::int32_t;
 inline constexpr std::size_t kRoleCount = 5;
 
 class LlamaVocabulary final : public Tokenizer {

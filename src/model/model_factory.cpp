@@ -71,6 +71,7 @@ Result<std::unique_ptr<ChatModel>> make_embedded(const ModelSpec& spec, const Mo
   LlamaOptions llama;
   llama.cache_dir = options.cache_dir;
   llama.context_tokens = options.context_tokens;
+  llama.cache_bytes_max = options.cache_bytes_max;
   return make_llama_model(spec.name, llama, clock);
 }
 

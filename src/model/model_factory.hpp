@@ -29,6 +29,7 @@ struct ModelOptions {
   // For embedded models.
   std::string cache_dir;              ///< where script/setup keeps the packaged weights
   std::size_t context_tokens = 2048;  ///< prompt and answer together
+  std::size_t cache_bytes_max = std::size_t{1} << 30U;  ///< of the attention caches
   // For recorded ones: answers of a study; unset: the name is a file of recorded_model.hpp's form.
   RecordedLookup recorded;
 };
