@@ -44,7 +44,10 @@ class WatchedModel final : public ChatModel {
         violation({.role = role_, .id = outcome.id}, "ended twice, or was never asked");
         continue;
       }
-      traffic_.delivered.insert(found->second);
+      // A failure costs nothing to lose: one that waited out its deadline held no place either.
+      if (std::holds_alternative<Completion>(outcome.outcome)) {
+        traffic_.delivered.insert(found->second);
+      }
       names_.erase(found);
     }
     return ended;
