@@ -122,6 +122,7 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
       UNDERSTUDY_CHECK(unstored.advance(status.concurrency_limit));
       continue;
     }
+    model.hold(unstored.count());
     // What waits to be stored is stored as soon as nothing else is ready.
     unstored.add(model.poll(unstored.count() == 0 ? 20 : loop.log == nullptr ? 0 : 1));
     status = model.status();
