@@ -3,8 +3,8 @@ to the same mock server, 200 connections, the client on one core and the server 
 
 Usage: compare.py PROGRAM CACHE [ours|aiohttp|inspect|promptfoo]…
 
-A peer's time is what the server saw, from its first request to its last one: starting up is not
-counted against it. Ours is the whole process, from its start to its end with everything on disk.
+A rate is what the server saw, from its first request to its last one, so that starting up counts
+against nobody; the time of the whole process, ours with everything on disk, is printed beside it.
 What cannot be installed or run is said and left out.
 """
 
@@ -297,7 +297,7 @@ def main():
         except Skipped as reason:
             print(f"{name:<10} left out: {reason}", flush=True)
             continue
-        rates[name] = count / (run.seconds if name == "ours" else run.span_s)
+        rates[name] = count / run.span_s
         print(run.line(name, count, rates[name]), flush=True)
     for name, bar in BARS.items():
         if name in rates and "ours" in rates:
