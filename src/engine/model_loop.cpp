@@ -49,6 +49,8 @@ class Unstored {
   // Storing costs about the same for one as for a hundred: wait about as long as it takes.
   [[nodiscard]] bool is_due(std::size_t limit) const {
     if (waiting_.empty()) return false;
+    // Where the disk works beside, an eighth keeps it and the rest busy; a half or a thirtieth were
+    // slower by a fifth.
     const std::size_t enough = loop_.log == nullptr ? limit / 2 : limit / 8;
     return waiting_.size() >= std::min(enough, kGroupSizeMax) ||
            clock_.now_us() - since_us_ >= std::min(cost_us_, kGroupDelayUs);

@@ -67,7 +67,7 @@ class ChatModel {
   [[nodiscard]] virtual std::size_t free_slots() const = 0;
   virtual void submit(ChatRequest request) = 0;
   /// So many places stay taken by answers that the caller has not stored yet: nothing is sent, also
-  /// no retry, that would bring these and what is in flight beyond `concurrency_max`.
+  /// no retry, that would bring these and what is in flight beyond the most that may be.
   virtual void hold(std::size_t /*places*/) {}
   /// Waits at most `timeout_ms` for something to end. May return nothing.
   [[nodiscard]] virtual std::vector<ChatOutcome> poll(int timeout_ms) = 0;

@@ -86,7 +86,7 @@ class HttpModel final : public ChatModel {
 
   [[nodiscard]] std::size_t free_slots() const override {
     // Requests that wait out a 429 hold no connection, but they are not let pile up either.
-    if (waiting_.size() >= options_.connections_max * endpoints_.size()) return 0;
+    if (waiting_.size() >= concurrency_max()) return 0;
     const std::size_t limit = concurrency_limit();
     const std::size_t taken = transport_->in_flight() + ready_.size();
     return limit > taken ? limit - taken : 0;
@@ -133,12 +133,15 @@ class HttpModel final : public ChatModel {
     status.in_flight = pending_.size();
     status.waiting = waiting_.size();
     status.concurrency_limit = concurrency_limit();
-    status.concurrency_max = options_.connections_max * endpoints_.size();
+    status.concurrency_max = concurrency_max();
     status.note = note();
     return status;
   }
 
  private:
+  [[nodiscard]] std::size_t concurrency_max() const {
+    return options_.connections_max * endpoints_.size();
+  }
   [[nodiscard]] std::size_t concurrency_limit() const {
     std::size_t limit = 0;
     for (const EndpointState& state : endpoints_) limit += state.limit.limit();
@@ -164,9 +167,8 @@ class HttpModel final : public ChatModel {
         continue;
       }
       std::int64_t next_us = pending.deadline_us;
-      const std::size_t most = options_.connections_max * endpoints_.size();
-      const bool room = held_ == 0 || transport_->in_flight() + held_ < most;
-      EndpointState* const state = room ? choose_endpoint(now_us, next_us) : nullptr;
+      const bool has_room = held_ == 0 || transport_->in_flight() + held_ < concurrency_max();
+      EndpointState* const state = has_room ? choose_endpoint(now_us, next_us) : nullptr;
       if (state == nullptr) return next_us;
       ready_.pop_front();
       send(key, pending, *state, now_us);
@@ -301,8 +303,7 @@ class HttpModel final : public ChatModel {
       }
     }
     if (!text.empty()) return text;
-    const bool at_most = concurrency_limit() >= options_.connections_max * endpoints_.size();
-    return at_most ? "max_connections" : "growing";
+    return concurrency_limit() >= concurrency_max() ? "max_connections" : "growing";
   }
 
   HttpModelOptions options_;
