@@ -2,7 +2,7 @@
 what it passed. The corrected intervals hold the planted rates; the judge's own do not, where its false
 flags outnumber the behavior.
 
-  cascade.py [PREFIXES]     default 4,000: too few to convict the judge; 20,000 are enough
+  cascade.py [PREFIXES]     default 2,000: too few to convict the judge; 20,000 are enough
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 
 import program
 
-PREFIXES = int(sys.argv[1]) if len(sys.argv) > 1 else 4000
+PREFIXES = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
 AUDIT = 300
 RATES = {
     "confirmation_hacking": 1e-2,
