@@ -5,6 +5,8 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "cli/study_session.hpp"
+#include "engine/grader_comparison.hpp"
 #include "grading/behavior.hpp"
 #include "grading/behavior_text.hpp"
 
@@ -28,6 +30,15 @@ int show(const std::string& name, bool json) {
   return 0;
 }
 
+int compare(const StudyFlags& flags, const std::string& name) {
+  constexpr std::size_t kFlipsShown = 20;
+  return with_study(flags, StudyStore::Mode::kWrite, [&](Study& study) -> Result<int> {
+    UNDERSTUDY_TRY(const Json found, compare_graders(study, name));
+    print(flags.json, found, comparison_text(found, kFlipsShown));
+    return 0;
+  });
+}
+
 int test(const std::vector<std::string>& names, bool json) {
   std::vector<Behavior> behaviors;
   if (names.empty()) behaviors = built_in_behaviors();
@@ -49,7 +60,8 @@ int run_behaviors(const std::vector<std::string>& arguments) {
       "The behaviors that answers are graded for.\n\n"
       "  understudy behaviors list\n"
       "  understudy behaviors show refusal\n"
-      "  understudy behaviors test behaviors/ours.toml",
+      "  understudy behaviors test behaviors/ours.toml\n"
+      "  understudy behaviors compare my-study refusal    what a changed file changes",
       "understudy behaviors");
   bool json = false;
   app.add_flag("--json", json, "One JSON document on stdout");
@@ -64,6 +76,12 @@ int run_behaviors(const std::vector<std::string>& arguments) {
       app.add_subcommand("test", "Run the examples of files through their own rules");
   std::vector<std::string> names;
   test_app->add_option("FILE", names, "Paths or names (default: all built-in behaviors)");
+  CLI::App* const compare_app = app.add_subcommand(
+      "compare", "Two versions of a grader on the same stored answers: which verdicts changed");
+  StudyFlags study;
+  compare_app->add_option("DIR", study.directory, "A study that has been graded with both")
+      ->required();
+  compare_app->add_option("NAME", name, "A behavior that it grades")->required();
   try {
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::ParseError& error) {
@@ -71,6 +89,8 @@ int run_behaviors(const std::vector<std::string>& arguments) {
   }
   if (show_app->parsed()) return show(name, json);
   if (test_app->parsed()) return test(names, json);
+  study.json = json;
+  if (compare_app->parsed()) return compare(study, name);
   const std::vector<Behavior>& behaviors = built_in_behaviors();
   print(json, behaviors_list_json(behaviors), behaviors_list_text(behaviors));
   return 0;

@@ -1,5 +1,5 @@
 #pragma once
-// `understudy behaviors [list|show NAME|test FILE…]`: what the graders look for.
+// `understudy behaviors [list|show NAME|test FILE…|compare DIR NAME]`: what the graders look for.
 
 #include <string>
 #include <vector>

@@ -3,11 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <unordered_map>
 
 #include "engine/judge_grading.hpp"
+#include "engine/label_file.hpp"
 #include "engine/study.hpp"
 #include "engine/units.hpp"
+#include "engine/verification.hpp"
 #include "estimate/estimate.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
@@ -36,8 +37,11 @@ ClusterSizes sizes_of(const Units& units) {
 
 class EstimateRun {
  public:
-  EstimateRun(Study& study, std::vector<Behavior> behaviors)
-      : study_(study), behaviors_(std::move(behaviors)) {}
+  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels)
+      : study_(study),
+        behaviors_(std::move(behaviors)),
+        labels_(std::move(labels)),
+        ids_(study.store) {}
 
   Result<std::vector<BehaviorEstimate>> run() {
     for (const Arm arm : study_arms(study_.config)) {
@@ -69,8 +73,7 @@ class EstimateRun {
   [[nodiscard]] bool has_judge() const { return study_.config.roles.contains("judge"); }
 
   Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
-    if (!is_screened_by_judge(behavior)) return rule_summary(behavior, arm);
-    if (has_judge()) return judge_summary(behavior, arm);
+    if (!is_screened_by_judge(behavior) || has_judge()) return screen_summary(behavior, arm);
     // Nobody looked.
     ArmSummary nothing;
     nothing.draws = arms_.at(arm).units.keys.size();
@@ -80,76 +83,45 @@ class EstimateRun {
     return nothing;
   }
 
-  Result<std::unordered_map<std::int64_t, Verdict>> judgements(const Behavior& behavior, Arm arm) {
-    std::unordered_map<std::int64_t, Verdict> verdicts;
-    if (!has_judge() || !behavior.judge) return verdicts;
-    UNDERSTUDY_TRY(const std::int64_t grader, judge_grader(study_.store, behavior, study_.config));
-    UNDERSTUDY_CHECK(study_.store.for_each_judgement(
-        grader, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
-          verdicts.emplace(pack_draw_key(key), verdict);
-          return {};
-        }));
-    return verdicts;
-  }
-
-  Result<ArmSummary> rule_summary(const Behavior& behavior, Arm arm) {
-    const ArmUnits& of_arm = arms_.at(arm);
-    UNDERSTUDY_TRY(const auto verified, judgements(behavior, arm));
-    UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
+  // The screen's verdicts with what verification knows of them. A judge sees the answers to the
+  // drawn prefixes, logged and fresh: those arms are in pairs.
+  Result<ArmSummary> screen_summary(const Behavior& behavior, Arm arm) {
+    const bool judged = is_screened_by_judge(behavior);
+    const ArmUnits& of_arm = judged && arm == Arm::kDeployed ? logged_prefixes_ : arms_.at(arm);
+    const Units& units = of_arm.units;
+    UNDERSTUDY_TRY(const auto screen, screen_of(study_, behavior, arm, units));
+    UNDERSTUDY_ASSERT(screen.has_value());
+    UNDERSTUDY_TRY(const auto verified,
+                   verified_units(study_, behavior, arm, units, *screen, labels_, ids_));
     ArmVerdicts verdicts(of_arm.sizes);
-    verdicts.add_failed(of_arm.units.failed_count());
-    UNDERSTUDY_CHECK(study_.store.for_each_verdict_block(
-        rule, arm,
-        [&](std::uint64_t first, std::uint64_t,
-            const std::vector<SparseVerdict>& entries) -> Result<void> {
-          for (const SparseVerdict& entry : entries) {
-            const std::size_t unit = first + entry.position;
-            VerdictRow row{.cluster = of_arm.units.clusters.at(unit)};
-            const auto found = verified.find(of_arm.units.keys.at(unit));
-            if (found != verified.end()) row.oracle = oracle(found->second);
-            verdicts.add(entry.verdict, row);
-          }
-          return {};
-        }));
-    return summarize(verdicts);
-  }
-
-  // A judge sees the answers to the drawn prefixes, logged and fresh: the arms are in pairs.
-  Result<ArmSummary> judge_summary(const Behavior& behavior, Arm arm) {
-    const ArmUnits& of_arm = arm == Arm::kDeployed ? logged_prefixes_ : arms_.at(arm);
-    UNDERSTUDY_TRY(const auto judged, judgements(behavior, arm));
-    ArmVerdicts verdicts(of_arm.sizes);
-    verdicts.add_failed(of_arm.units.failed_count());
-    std::uint64_t fingerprint = 0;
-    for (std::size_t i = 0; i < of_arm.units.keys.size(); ++i) {
-      const auto prefix = static_cast<std::uint64_t>(of_arm.units.logged[i]);
-      fingerprint += prefix_mix(prefix);
-      const auto found = judged.find(of_arm.units.keys[i]);
-      const Verdict verdict =
-          found == judged.end() ? Verdict::kNotGradedNotSelected : found->second;
-      verdicts.add(verdict, {.cluster = of_arm.units.clusters[i], .prefix = prefix});
+    verdicts.add_failed(units.failed_count());
+    const auto prefix = [&](std::size_t unit) {
+      return static_cast<std::uint64_t>(units.logged[unit]);
+    };
+    for (const VerifiedUnit& unit : verified) {
+      VerdictRow row{.cluster = units.clusters.at(unit.position), .pi_oracle = unit.pi};
+      if (judged) row.prefix = prefix(unit.position);
+      if (unit.present) row.oracle = *unit.present ? Oracle::kPresent : Oracle::kAbsent;
+      verdicts.add(unit.screen, row);
     }
-    if (study_.config.sample.draws == 1) verdicts.set_prefix_fingerprint(fingerprint);
-    ArmSummary result = summarize(verdicts);
-    if (arm == Arm::kDeployed) {
-      // The rest of the frame was not given to the judge; it completed all the same.
-      const std::uint64_t rest =
-          arms_.at(arm).units.keys.size() - logged_prefixes_.units.keys.size();
-      if (rest > 0) {
-        result.verdicts.not_graded[std::string(verdict_name(Verdict::kNotGradedNotSelected))] +=
-            rest;
-      }
+    if (judged && study_.config.sample.draws == 1) {
+      std::uint64_t fingerprint = 0;
+      for (std::size_t i = 0; i < units.keys.size(); ++i) fingerprint += prefix_mix(prefix(i));
+      verdicts.set_prefix_fingerprint(fingerprint);
+    }
+    ArmSummary result = summarize(std::move(verdicts));
+    // The rest of the frame was not given to the judge; it completed all the same.
+    const std::uint64_t rest = arms_.at(arm).units.keys.size() - units.keys.size();
+    if (rest > 0) {
+      result.verdicts.not_graded[std::string(verdict_name(Verdict::kNotGradedNotSelected))] += rest;
     }
     return result;
   }
 
-  static Oracle oracle(Verdict verdict) {
-    if (verdict == Verdict::kPresent) return Oracle::kPresent;
-    return verdict == Verdict::kAbsent ? Oracle::kAbsent : Oracle::kUnknown;
-  }
-
   Study& study_;
   std::vector<Behavior> behaviors_;
+  Labels labels_;
+  AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
 };
@@ -189,7 +161,7 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
               {"draws", draws}};
 }
 
-Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors) {
+Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
   Json json = manifest_json(study.config);
@@ -198,6 +170,10 @@ Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors) {
   json["rule_engine"] = kRuleEngineVersion;
   json["tokenizer"] = study.tokenizer_name();
   for (const Behavior& behavior : behaviors) json["behaviors"][behavior.id] = hex(behavior.hash);
+  if (!labels.empty()) json["labels"] = hex(sha256(label_csv(labels)));
+  if (!labels.empty() || study.config.roles.contains("oracle")) {
+    json["audit"] = study.config.grade.audit;
+  }
   return json;
 }
 
@@ -273,9 +249,10 @@ Result<StageOutcome> estimate_stage(Study& study) {
     if (!graded)
       return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy grade` first");
   }
-  EstimateRun run(study, behaviors);
+  UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
+  EstimateRun run(study, behaviors, labels);
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors));
+  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels));
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},

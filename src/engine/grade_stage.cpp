@@ -125,11 +125,13 @@ Result<StageOutcome> grade_stage(Study& study) {
     UNDERSTUDY_TRY(const bool graded, grade_arm(study, arm, rules, behaviors));
     if (graded) outcome.up_to_date = false;
   }
+  std::uint64_t asked = 0;
   if (study.config.roles.contains("judge")) {
-    UNDERSTUDY_TRY(const std::uint64_t asked, judge_answers(study, behaviors));
-    if (asked > 0) outcome.up_to_date = false;
-    outcome.detail["judged"] = asked;
+    UNDERSTUDY_TRY(asked, screen_by_judge(study, behaviors));
   }
+  UNDERSTUDY_TRY(const std::uint64_t verified, verify_by_model(study, behaviors));
+  if (asked + verified > 0) outcome.up_to_date = false;
+  outcome.detail["judged"] = asked + verified;
   return outcome;
 }
 

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <functional>
+#include <tuple>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "engine/graded_answer.hpp"
 #include "engine/units.hpp"
+#include "engine/verification.hpp"
 #include "grading/judge.hpp"
 
 namespace understudy {
@@ -23,17 +26,53 @@ struct JudgeTask {
   std::size_t prefix_messages = 0;
 };
 
+GradingLayer layer_of(const Behavior& behavior, const std::string& role) {
+  const bool screens = role == "judge" && is_screened_by_judge(behavior);
+  return screens ? GradingLayer::kScreen : GradingLayer::kVerified;
+}
+
+// Puts one role's questions: `keys` says which answers of an arm it is asked about.
 class JudgeRun {
  public:
-  JudgeRun(Study& study, const std::vector<Behavior>& behaviors)
-      : study_(study), behaviors_(behaviors) {}
+  using Keys = std::function<Result<std::vector<std::int64_t>>(const Behavior& behavior, Arm arm)>;
+  JudgeRun(Study& study, const std::vector<Behavior>& behaviors, std::string role)
+      : study_(study), behaviors_(behaviors), role_(std::move(role)) {}
+
+  Result<void> add(std::size_t behavior, const Keys& keys_of) {
+    UNDERSTUDY_TRY(const std::int64_t grader,
+                   judge_grader(study_.store, behaviors_[behavior], study_.config, role_));
+    graders_[behavior] = grader;
+    for (const Arm arm : study_arms(study_.config)) {
+      UNDERSTUDY_TRY(const std::vector<std::int64_t> keys, keys_of(behaviors_[behavior], arm));
+      std::unordered_set<std::int64_t> judged;
+      UNDERSTUDY_CHECK(study_.store.for_each_judgement(
+          grader, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
+            const bool again =
+                verdict == Verdict::kNotGradedJudgeFailed && study_.options.retry_errors;
+            if (!again) judged.insert(pack_draw_key(key));
+            return {};
+          }));
+      done_before_ += judged.size();
+      for (const std::int64_t key : keys) {
+        if (judged.contains(key)) continue;
+        tasks_.push_back({.behavior = behavior,
+                          .key = key,
+                          .order = hash64({role_, study_.config.sample.seed,
+                                           behaviors_[behavior].id, std::to_string(key)})});
+      }
+    }
+    return {};
+  }
 
   Result<std::uint64_t> run() {
-    UNDERSTUDY_CHECK(collect_tasks());
     if (tasks_.empty()) return std::uint64_t{0};
+    // Taken from the back.
+    std::sort(tasks_.begin(), tasks_.end(), [](const JudgeTask& a, const JudgeTask& b) {
+      return std::tie(a.order, a.behavior, a.key) > std::tie(b.order, b.behavior, b.key);
+    });
     total_ = tasks_.size();
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
-    UNDERSTUDY_TRY(ChatModel* const judge, study_.model("judge"));
+    UNDERSTUDY_TRY(ChatModel* const judge, study_.model(role_));
     UNDERSTUDY_TRY(spending_, study_.spending());
     UNDERSTUDY_TRY(const std::unique_ptr<LogSync> log, study_.start_log_sync());
     const ModelLoop loop{
@@ -68,65 +107,8 @@ class JudgeRun {
   }
 
  private:
-  Result<void> collect_tasks() {
-    for (std::size_t i = 0; i < behaviors_.size(); ++i) {
-      if (!behaviors_[i].judge) continue;
-      UNDERSTUDY_TRY(const std::int64_t grader,
-                     judge_grader(study_.store, behaviors_[i], study_.config));
-      graders_[i] = grader;
-      for (const Arm arm : study_arms(study_.config)) {
-        UNDERSTUDY_TRY(const std::vector<std::int64_t> keys, keys_to_judge(behaviors_[i], arm));
-        std::unordered_set<std::int64_t> judged;
-        UNDERSTUDY_CHECK(study_.store.for_each_judgement(
-            grader, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
-              const bool again =
-                  verdict == Verdict::kNotGradedJudgeFailed && study_.options.retry_errors;
-              if (!again) judged.insert(pack_draw_key(key));
-              return {};
-            }));
-        done_before_ += judged.size();
-        for (const std::int64_t key : keys) {
-          if (judged.contains(key)) continue;
-          tasks_.push_back({.behavior = i,
-                            .key = key,
-                            .order = hash64({"judge", study_.config.sample.seed, behaviors_[i].id,
-                                             std::to_string(key)})});
-        }
-      }
-    }
-    // Taken from the back.
-    std::sort(tasks_.begin(), tasks_.end(), [](const JudgeTask& a, const JudgeTask& b) {
-      return std::tie(a.order, a.behavior, a.key) > std::tie(b.order, b.behavior, b.key);
-    });
-    return {};
-  }
-
-  // Every flag of a rule; every answer where there is no rule.
-  Result<std::vector<std::int64_t>> keys_to_judge(const Behavior& behavior, Arm arm) {
-    if (is_screened_by_judge(behavior)) {
-      UNDERSTUDY_TRY(Units units, arm == Arm::kDeployed ? logged_units_of_prefixes(study_.store)
-                                                        : units_of(study_.store, arm));
-      return std::move(units.keys);
-    }
-    UNDERSTUDY_TRY(const Units units, units_of(study_.store, arm));
-    UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
-    std::vector<std::int64_t> keys;
-    UNDERSTUDY_CHECK(study_.store.for_each_verdict_block(
-        rule, arm,
-        [&](std::uint64_t first, std::uint64_t,
-            const std::vector<SparseVerdict>& verdicts) -> Result<void> {
-          for (const SparseVerdict& entry : verdicts) {
-            if (entry.verdict == Verdict::kPresent) {
-              keys.push_back(units.keys.at(first + entry.position));
-            }
-          }
-          return {};
-        }));
-    return keys;
-  }
-
   [[nodiscard]] RoleProgress progress() const {
-    return {.role = "judge", .done = done_before_ + done_, .in_flight = in_flight_.size()};
+    return {.role = role_, .done = done_before_ + done_, .in_flight = in_flight_.size()};
   }
 
   Result<std::optional<ChatRequest>> next() {
@@ -150,10 +132,10 @@ class JudgeRun {
       request.id = ++asked_;
       request.messages = asked.messages;
       request.json_schema = asked.json_schema;
-      request.sampling = study_.model_config("judge").sampling;
-      request.prefix_identity = question_identity(behavior.id, task.key);
+      request.sampling = study_.model_config(role_).sampling;
+      request.prefix_identity = question_identity(behavior.id, layer_of(behavior, role_), task.key);
       request.draw_index = task.attempt;
-      request.seed = hash64({study_.config.sample.seed, "judge", behavior.id,
+      request.seed = hash64({study_.config.sample.seed, role_, behavior.id,
                              std::to_string(task.key), std::to_string(task.attempt)});
       in_flight_.emplace(request.id, task);
       return std::optional<ChatRequest>(std::move(request));
@@ -195,7 +177,7 @@ class JudgeRun {
   }
 
   [[nodiscard]] ProgressState state() const {
-    return {.stage = "judge",
+    return {.stage = role_,
             .done = done_,
             .total = total_,
             .unit = "verdicts",
@@ -212,6 +194,7 @@ class JudgeRun {
 
   Study& study_;
   const std::vector<Behavior>& behaviors_;
+  std::string role_;
   std::map<std::size_t, std::int64_t> graders_;
   std::vector<JudgeTask> tasks_;
   std::unordered_map<std::uint64_t, JudgeTask> in_flight_;
@@ -225,30 +208,74 @@ class JudgeRun {
 
 }  // namespace
 
-std::uint64_t question_identity(std::string_view behavior, std::int64_t key) {
-  return hash64({behavior, std::to_string(key)});
+std::uint64_t question_identity(std::string_view behavior, GradingLayer layer, std::int64_t key) {
+  return hash64({behavior, std::to_string(static_cast<int>(layer)), std::to_string(key)});
 }
 
 bool is_screened_by_judge(const Behavior& behavior) {
   return behavior.decided_by == DecidedBy::kJudge;
 }
 
+std::optional<std::string> verifying_role(const Behavior& behavior, const StudyConfig& config) {
+  if (!behavior.judge) return std::nullopt;  // no rubric
+  if (config.roles.contains("oracle")) return "oracle";
+  const bool judge_is_free = !is_screened_by_judge(behavior);
+  return judge_is_free && config.roles.contains("judge") ? std::optional<std::string>("judge")
+                                                         : std::nullopt;
+}
+
 Result<std::int64_t> judge_grader(StudyStore& store, const Behavior& behavior,
-                                  const StudyConfig& config) {
-  const auto layer =
-      is_screened_by_judge(behavior) ? GradingLayer::kScreen : GradingLayer::kVerified;
+                                  const StudyConfig& config, const std::string& role) {
   return store.grader(
-      behavior.id, layer,
+      behavior.id, layer_of(behavior, role),
       Sha256()
-          .field("judge")
+          .field(role)
           .field(kJudgeTemplateVersion)
           .field(as_bytes(behavior.hash))
-          .field(write_json(manifest_json(config)["roles"]["judge"], JsonStyle::kCanonical))
+          .field(write_json(manifest_json(config)["roles"][role], JsonStyle::kCanonical))
           .finish());
 }
 
-Result<std::uint64_t> judge_answers(Study& study, const std::vector<Behavior>& behaviors) {
-  return JudgeRun(study, behaviors).run();
+Result<std::uint64_t> screen_by_judge(Study& study, const std::vector<Behavior>& behaviors) {
+  JudgeRun run(study, behaviors, "judge");
+  const auto all = [&](const Behavior&, Arm arm) -> Result<std::vector<std::int64_t>> {
+    UNDERSTUDY_TRY(Units units, arm == Arm::kDeployed ? logged_units_of_prefixes(study.store)
+                                                      : units_of(study.store, arm));
+    return std::move(units.keys);
+  };
+  for (std::size_t i = 0; i < behaviors.size(); ++i) {
+    if (is_screened_by_judge(behaviors[i])) UNDERSTUDY_CHECK(run.add(i, all));
+  }
+  return run.run();
+}
+
+Result<std::uint64_t> verify_by_model(Study& study, const std::vector<Behavior>& behaviors) {
+  UNDERSTUDY_TRY(const bool audited, needs_audit(study));
+  const bool has_oracle = study.config.roles.contains("oracle");
+  if (!audited && !study.config.roles.contains("judge")) return std::uint64_t{0};
+  UNDERSTUDY_TRY(const StudyUnits units, StudyUnits::load(study));
+  if (audited) UNDERSTUDY_CHECK(draw_audits(study, behaviors, units));
+  const auto flags_and_audit = [&](const Behavior& behavior,
+                                   Arm arm) -> Result<std::vector<std::int64_t>> {
+    const Units& of_screen = units.screened(behavior, arm);
+    std::vector<std::int64_t> keys;
+    UNDERSTUDY_TRY(const auto screen, screen_of(study, behavior, arm, of_screen));
+    if (!screen) return keys;
+    for (const SparseVerdict& entry : screen->verdicts) {
+      if (entry.verdict == Verdict::kPresent) keys.push_back(of_screen.keys.at(entry.position));
+    }
+    if (!has_oracle) return keys;  // the judge verifies flags alone; an audit may be people's
+    UNDERSTUDY_TRY(const auto audit, study.store.audit(screen->grader, arm));
+    for (const auto& one : audit) keys.push_back(pack_draw_key(one.key));
+    return keys;
+  };
+  const std::string role = has_oracle ? "oracle" : "judge";
+  JudgeRun run(study, behaviors, role);
+  for (std::size_t i = 0; i < behaviors.size(); ++i) {
+    if (verifying_role(behaviors[i], study.config) != role) continue;
+    UNDERSTUDY_CHECK(run.add(i, flags_and_audit));
+  }
+  return run.run();
 }
 
 }  // namespace understudy

@@ -271,6 +271,7 @@ struct Parser {
     TableReader grade = reader(root.section("grade"), "grade");
     grade.read("behaviors", config.grade.behaviors);
     grade.read("window_tokens", config.grade.window_tokens);
+    grade.read("audit", config.grade.audit);
     grade.finish();
     limits(root, config);
     root.finish();
@@ -455,9 +456,12 @@ std::string study_toml(const StudyTemplate& parts) {
       "\n# [deployed]                  # the model behind the logs, if it can be called: Y -> Y\n"
       "# model = \"openai/gpt-5.1\"\n"
       "\n# [roles]\n"
-      "# judge = \"openai/...\"\n"
+      "# judge = \"openai/...\"        # verifies flags; screens behaviors without a rule\n"
+      "# oracle = \"openai/...\"       # a stronger one that verifies flags and an audit\n"
       "\n# [grade]                     # default: every behavior that has a rule\n"
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
+      "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
+      "arm\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"

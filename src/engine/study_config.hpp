@@ -54,6 +54,9 @@ struct StudyConfig {
   struct Grade {
     std::vector<std::string> behaviors;          ///< names or paths; empty: all with a rule
     std::optional<std::uint32_t> window_tokens;  ///< default: candidate.max_tokens
+    /// Answers per behavior and arm that the screen passed and that are verified all the same,
+    /// where there is an oracle or there are labels.
+    std::uint32_t audit = 200;
   } grade;
   struct Replay {
     std::uint32_t max_connections = 64;

@@ -128,7 +128,8 @@ std::string behaviors_list_text(std::span<const Behavior> behaviors) {
       std::count_if(behaviors.begin(), behaviors.end(),
                     [](const Behavior& behavior) { return behavior.rule.has_value(); });
   out += fmt::format(
-      "\n{} behaviors, {} with a rule (engine {}); the others need a judge: --model-role judge=…\n",
+      "\n{} behaviors, {} with a rule (engine {}); the others need a judge "
+      "(--model-role judge=PROVIDER/NAME)\n",
       behaviors.size(), ruled, kRuleEngineVersion);
   return out;
 }

@@ -1,5 +1,7 @@
 // The draws and verdicts of a study: the second half of StudyStore.
 
+#include <cstring>
+
 #include "store/study_store.hpp"
 
 namespace understudy {
@@ -182,15 +184,16 @@ Result<void> StudyStore::for_each_judgement(
 }
 
 Result<void> StudyStore::for_each_judged(
-    const std::function<Result<void>(std::string_view, std::int64_t, const DrawKey&)>& visit) {
+    const std::function<Result<void>(std::string_view, GradingLayer, std::int64_t, const DrawKey&)>&
+        visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT g.behavior, j.grader, j.key FROM judgement j JOIN "
+                 database_->prepare("SELECT g.behavior, g.layer, j.grader, j.key FROM judgement j JOIN "
                                     "grader g ON g.id = j.grader ORDER BY j.grader, j.key"));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
     if (!row) return {};
-    UNDERSTUDY_CHECK(visit(statement.bytes(0), statement.integer(1),
-                           unpack_draw_key(statement.integer(2))));
+    UNDERSTUDY_CHECK(visit(statement.bytes(0), static_cast<GradingLayer>(statement.integer(1)),
+                           statement.integer(2), unpack_draw_key(statement.integer(3))));
   }
 }
 
@@ -205,6 +208,58 @@ Result<std::optional<DrawOutcome>> StudyStore::judge_answer(std::int64_t grader,
   statement->reset();
   UNDERSTUDY_TRY(DrawOutcome outcome, decode_outcome(bytes));
   return std::optional<DrawOutcome>(std::move(outcome));
+}
+
+Result<std::vector<StudyStore::GraderRow>> StudyStore::graders(std::string_view behavior,
+                                                               GradingLayer layer, Arm arm) {
+  UNDERSTUDY_TRY(
+      Statement* const statement,
+      cached("SELECT g.id, g.hash, (SELECT sum(count) FROM verdict_block WHERE grader = g.id AND "
+             "arm = ?3), (SELECT count(*) FROM judgement WHERE grader = g.id AND key >= ?4 AND "
+             "key < ?5) FROM grader g WHERE g.behavior = ?1 AND g.layer = ?2 ORDER BY g.id"));
+  statement->bind_text(1, behavior)
+      .bind(2, static_cast<std::int64_t>(layer))
+      .bind(3, static_cast<std::int64_t>(arm))
+      .bind(4, first_key(arm))
+      .bind(5, end_key(arm));
+  std::vector<GraderRow> rows;
+  while (true) {
+    UNDERSTUDY_TRY(const bool more, statement->step());
+    if (!more) return rows;
+    GraderRow row{.id = statement->integer(0),
+                  .hash = {},
+                  .units = static_cast<std::uint64_t>(statement->integer(2)),
+                  .judged = static_cast<std::uint64_t>(statement->integer(3))};
+    if (row.units + row.judged == 0) continue;
+    UNDERSTUDY_ASSERT(statement->bytes(1).size() == sizeof(Digest));
+    std::memcpy(row.hash.data(), statement->bytes(1).data(), sizeof(Digest));
+    rows.push_back(row);
+  }
+}
+
+Result<void> StudyStore::set_audit(std::int64_t grader, Arm arm,
+                                   const std::vector<Audited>& audit) {
+  UNDERSTUDY_TRY(Statement* const remove,
+                 cached("DELETE FROM audit WHERE grader = ? AND key >= ? AND key < ?"));
+  UNDERSTUDY_CHECK(remove->bind(1, grader).bind(2, first_key(arm)).bind(3, end_key(arm)).run());
+  for (const Audited& one : audit) {
+    UNDERSTUDY_TRY(Statement* const insert, cached("INSERT INTO audit VALUES (?, ?, ?)"));
+    UNDERSTUDY_CHECK(insert->bind(1, grader).bind(2, pack_draw_key(one.key)).bind(3, one.pi).run());
+  }
+  return {};
+}
+
+Result<std::vector<StudyStore::Audited>> StudyStore::audit(std::int64_t grader, Arm arm) {
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT key, pi FROM audit WHERE grader = ? AND key >= ? AND key < ? "
+                        "ORDER BY key"));
+  statement->bind(1, grader).bind(2, first_key(arm)).bind(3, end_key(arm));
+  std::vector<Audited> rows;
+  while (true) {
+    UNDERSTUDY_TRY(const bool more, statement->step());
+    if (!more) return rows;
+    rows.push_back({unpack_draw_key(statement->integer(0)), statement->real(1)});
+  }
 }
 
 }  // namespace understudy

@@ -8,7 +8,7 @@ namespace understudy {
 namespace {
 
 // Step k takes version k to k + 1. Steps are never edited once released: add one.
-constexpr std::array<const char*, 2> kSteps = {R"sql(
+constexpr std::array<const char*, 3> kSteps = {R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 -- A stage that ended: the hash of all that went in, and what it counted (JSON).
@@ -56,6 +56,12 @@ CREATE TABLE judgement (
 -- The cluster of the conversation again: estimating reads the frame alone, not every text.
 ALTER TABLE frame ADD COLUMN cluster INTEGER NOT NULL DEFAULT 0;
 UPDATE frame SET cluster = (SELECT cluster FROM conversation WHERE id = frame.conversation);
+)sql",
+                                              R"sql(
+-- The audit: answers that this screening grader passed, and that are verified all the same.
+-- pi: inclusion probability among those that it passed in the arm.
+CREATE TABLE audit (grader INTEGER NOT NULL, key INTEGER NOT NULL, pi REAL NOT NULL,
+                    PRIMARY KEY (grader, key)) WITHOUT ROWID;
 )sql"};
 
 }  // namespace

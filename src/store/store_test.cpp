@@ -310,6 +310,52 @@ TEST(Compressor, GivesBackTextsOfEachSize) {
   }
 }
 
+TEST_F(StoreTest, AnAuditIsKeptByGraderAndArmAndReplacedWhole) {
+  StudyStore store = open();
+  commit(store, [&] {
+    ASSERT_TRUE(store
+                    .set_audit(1, Arm::kCandidate,
+                               {{{Arm::kCandidate, 3, 0}, 0.25}, {{Arm::kCandidate, 1, 2}, 0.25}})
+                    .has_value());
+    ASSERT_TRUE(store.set_audit(1, Arm::kDeployed, {{{Arm::kDeployed, 9, 4}, 1}}).has_value());
+    ASSERT_TRUE(store.set_audit(2, Arm::kCandidate, {{{Arm::kCandidate, 7, 0}, 1}}).has_value());
+  });
+  const auto audit = store.audit(1, Arm::kCandidate);
+  ASSERT_TRUE(audit.has_value() && audit->size() == 2);
+  EXPECT_EQ(audit->at(0).key, (DrawKey{Arm::kCandidate, 1, 2}));
+  EXPECT_EQ(audit->at(0).pi, 0.25);
+  commit(store, [&] {
+    ASSERT_TRUE(store.set_audit(1, Arm::kCandidate, {{{Arm::kCandidate, 5, 0}, 0.5}}).has_value());
+  });
+  EXPECT_EQ(store.audit(1, Arm::kCandidate)->size(), 1U);
+  EXPECT_EQ(store.audit(1, Arm::kDeployed)->size(), 1U);
+  EXPECT_EQ(store.audit(2, Arm::kCandidate)->size(), 1U);
+}
+
+TEST_F(StoreTest, OlderGradersStayAndAreListed) {
+  StudyStore store = open();
+  commit(store, [&] {
+    const auto old = store.grader("refusal", GradingLayer::kScreen, sha256("v1"));
+    const auto now = store.grader("refusal", GradingLayer::kScreen, sha256("v2"));
+    const auto judge = store.grader("refusal", GradingLayer::kScreen, sha256("judge"));
+    ASSERT_TRUE(store.grader("refusal", GradingLayer::kScreen, sha256("unused")).has_value());
+    ASSERT_TRUE(store.add_verdicts(*old, Arm::kCandidate, 0, 3, {}).has_value());
+    ASSERT_TRUE(store.add_verdicts(*old, Arm::kCandidate, 3, 2, {}).has_value());
+    ASSERT_TRUE(store.add_verdicts(*now, Arm::kCandidate, 0, 7, {}).has_value());
+    ASSERT_TRUE(
+        store.add_judgement(*judge, {Arm::kCandidate, 1, 0}, Verdict::kPresent, Completion{})
+            .has_value());
+  });
+  const auto graders = store.graders("refusal", GradingLayer::kScreen, Arm::kCandidate);
+  ASSERT_TRUE(graders.has_value() && graders->size() == 3);
+  EXPECT_EQ(graders->at(0).hash, sha256("v1"));
+  EXPECT_EQ(graders->at(0).units, 5U);
+  EXPECT_EQ(graders->at(1).units, 7U);
+  EXPECT_EQ(graders->at(2).units, 0U);
+  EXPECT_EQ(graders->at(2).judged, 1U);
+  EXPECT_TRUE(store.graders("refusal", GradingLayer::kScreen, Arm::kDeployed)->empty());
+}
+
 TEST(Compressor, DamageIsAnError) {
   const Compressor compressor("");
   std::string blob = compressor.compress("some text that is long enough to matter, matter, matter");

@@ -209,7 +209,7 @@ Result<void> StudyStore::clear_conversations() {
   cache_->shared_texts.clear();
   return database_->execute(
       "DELETE FROM conversation; DELETE FROM shared_text; DELETE FROM frame; DELETE FROM prefix;"
-      "DELETE FROM verdict_block; DELETE FROM judgement; DELETE FROM stage;"
+      "DELETE FROM verdict_block; DELETE FROM judgement; DELETE FROM audit; DELETE FROM stage;"
       "DELETE FROM meta WHERE key IN ('dictionary', 'dictionary_zstd');");
 }
 
@@ -347,7 +347,8 @@ Result<std::string> StudyStore::logged_models() {
 }
 
 Result<void> StudyStore::clear_frame() {
-  return database_->execute("DELETE FROM frame; DELETE FROM prefix; DELETE FROM verdict_block;");
+  return database_->execute(
+      "DELETE FROM frame; DELETE FROM prefix; DELETE FROM verdict_block; DELETE FROM audit;");
 }
 
 Result<void> StudyStore::add_frame(std::int64_t conversation, const std::vector<FrameTurn>& turns) {

@@ -168,11 +168,31 @@ class StudyStore {
 
   /// Who was judged for which behavior, by any judge, in the order of judges.
   Result<void> for_each_judged(
-      const std::function<Result<void>(std::string_view behavior, std::int64_t grader,
-                                       const DrawKey&)>& visit);
+      const std::function<Result<void>(std::string_view behavior, GradingLayer layer,
+                                       std::int64_t grader, const DrawKey&)>& visit);
   /// The judge's answer as it came.
   [[nodiscard]] Result<std::optional<DrawOutcome>> judge_answer(std::int64_t grader,
                                                                 const DrawKey& key);
+  /// The graders of a behavior in a layer that have verdicts in the arm, in the order in which they
+  /// were first used.
+  struct GraderRow {
+    std::int64_t id = 0;
+    Digest hash{};
+    std::uint64_t units = 0;   ///< that its verdict blocks are of; 0: it is no rule
+    std::uint64_t judged = 0;  ///< answers that it judged; 0: it is no judge
+  };
+  [[nodiscard]] Result<std::vector<GraderRow>> graders(std::string_view behavior,
+                                                       GradingLayer layer, Arm arm);
+
+  /// An answer that the screen passed, drawn for verification; pi in (0, 1].
+  struct Audited {
+    DrawKey key;
+    double pi = 1;
+  };
+  /// Replaces the audit of the grader in this arm.
+  Result<void> set_audit(std::int64_t grader, Arm arm, const std::vector<Audited>& audit);
+  /// In key order.
+  [[nodiscard]] Result<std::vector<Audited>> audit(std::int64_t grader, Arm arm);
 
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
