@@ -24,6 +24,13 @@ std::string_view utf8_suffix(std::string_view text, std::size_t size_max) {
   return text.substr(begin);
 }
 
+bool is_request(const Message& message) {
+  return message.role != Role::kAssistant && message.role != Role::kTool;
+}
+bool is_request_with_english(const Message& message) {
+  return is_request(message) && has_english_words(message.content);
+}
+
 class LanguageRule : public Rule {
  public:
   LanguageRule(std::vector<Pattern> names, std::size_t answer_bytes_min)
@@ -36,13 +43,19 @@ class LanguageRule : public Rule {
     if (answer.empty()) return;
     const std::string_view request = last_user_text(view.prefix);
     if (request.size() < kRequestBytesMin) return;
+    // Nearly all end here: the looks below would only cost more and say the same.
+    if (answer == "en" &&
+        (is_plainly_english(request) ||
+         std::any_of(view.prefix.rbegin(), view.prefix.rend(), is_request_with_english))) {
+      return;
+    }
     const std::string asked = detect_language(utf8_prefix(request, kRequestLookBytes));
     if (asked.empty() || easily_confused(asked, answer)) return;
     if (has_language(view.content, asked)) return;
     // Whoever names a language, or has written in the answer's, may want it. The instruction
     // around pages of pasted text stands at the front or at the end.
     for (const Message& message : view.prefix) {
-      if (message.role == Role::kAssistant || message.role == Role::kTool) continue;
+      if (!is_request(message)) continue;
       const std::string_view text = message.content;
       if (matches_any(names_, text) || has_language(text, answer)) return;
       if (text.size() <= 2 * kInstructionBytes) continue;
@@ -103,7 +116,7 @@ class TemplateRule : public Rule {
       const std::string_view found = trimmed(text.substr(begin, match.size()));
       if (prefix_contains(facts.view.prefix, found)) continue;
       // An answer that writes the user's next turn: not where a dialogue was asked for.
-      if (is_turn && (facts.request().role_play || facts.request().first_person ||
+      if (is_turn && (facts.request.role_play() || facts.request.first_person() ||
                       matches_any(unless_request_, last_user_text(facts.view.prefix)))) {
         continue;
       }

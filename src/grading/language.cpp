@@ -24,41 +24,47 @@ constexpr std::array<std::string_view, 40> kEnglishWords = {
     "was",   "we",   "which", "will", "with",  "would", "you",   "your", "i'm",   "for"};
 
 constexpr std::size_t kLookBytes = 1024;
+constexpr std::size_t kPartLookBytes = 8 * kLookBytes;  // where a part counts, and not the whole
 
 bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// A perfect-enough hash of short lowercase words, as their first eight bytes.
-std::uint64_t word_key(std::string_view word) {
+// A word of at most eight bytes in lower case, as a number. `end` is the end of the text that it
+// stands in: all eight bytes are read where there are so many.
+std::uint64_t word_key(std::string_view word, const char* end) {
   std::uint64_t key = 0;
-  std::memcpy(&key, word.data(), std::min<std::size_t>(word.size(), 8));
-  return key | 0x2020202020202020ULL >> (8 * (8 - std::min<std::size_t>(word.size(), 8)));
+  if (end - word.data() >= 8) {
+    std::memcpy(&key, word.data(), 8);
+  } else {
+    std::memcpy(&key, word.data(), word.size());
+  }
+  const std::uint64_t bytes = ~std::uint64_t{0} >> (64 - 8 * word.size());
+  return (key & bytes) | (0x2020202020202020ULL & bytes);
 }
 
+// A hash table in which every word has a slot of its own, so that a look needs no branch.
 class EnglishWords {
  public:
   EnglishWords() {
-    table_.fill(0);
-    for (const std::string_view word : kEnglishWords) insert(word_key(word));
+    while (!fill()) multiplier_ += 2;
   }
-  [[nodiscard]] bool contains(std::uint64_t key) const {
-    for (std::size_t i = slot(key); table_[i] != 0; i = (i + 1) % table_.size()) {
-      if (table_[i] == key) return true;
-    }
-    return false;
-  }
+  [[nodiscard]] bool contains(std::uint64_t key) const { return table_[slot(key)] == key; }
 
  private:
-  static std::size_t slot(std::uint64_t key) {
-    return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15ULL) >> 56);
+  [[nodiscard]] std::size_t slot(std::uint64_t key) const {
+    return static_cast<std::size_t>((key * multiplier_) >> 54);
   }
-  void insert(std::uint64_t key) {
-    std::size_t i = slot(key);
-    while (table_[i] != 0) i = (i + 1) % table_.size();
-    table_[i] = key;
+  bool fill() {
+    table_.fill(0);
+    for (const std::string_view word : kEnglishWords) {
+      const std::uint64_t key = word_key(word, word.data() + word.size());
+      if (std::exchange(table_[slot(key)], key) != 0) return false;
+    }
+    return true;
   }
-  std::array<std::uint64_t, 256> table_{};
+  std::uint64_t multiplier_ = 0x9E3779B97F4A7C15ULL;
+  std::array<std::uint64_t, 1024> table_{};
 };
 
 struct LatinCounts {
@@ -83,7 +89,8 @@ LatinCounts count_words(std::string_view text) {
     const auto size = static_cast<std::size_t>(p - begin);
     counts.ascii_letters += size;
     ++counts.words;
-    if (size >= 2 && size <= 5 && english.contains(word_key({begin, size}))) ++counts.english;
+    const std::uint64_t key = word_key({begin, std::min<std::size_t>(size, 8)}, end);
+    counts.english += english.contains(key) ? 1U : 0U;
   }
   return counts;
 }
@@ -147,21 +154,33 @@ std::string prose_of(std::string_view text, std::size_t size_max) {
   return prose;
 }
 
+bool is_english(const LatinCounts& counts) {
+  return counts.words >= 8 && counts.english >= 2 && counts.english * 9 >= counts.words &&
+         counts.other_bytes * 8 <= counts.ascii_letters;
+}
+
+bool is_partly_english(const LatinCounts& counts) {
+  return counts.english >= 2 && counts.english * 9 >= counts.words;
+}
+
 constexpr int kPartPercentMin = 15;
 
 }  // namespace
 
+bool is_plainly_english(std::string_view text) {
+  return is_english(count_words(utf8_prefix(text, kLookBytes)));
+}
+
+bool has_english_words(std::string_view text) {
+  return is_partly_english(count_words(prose_of(text, kPartLookBytes)));
+}
+
 std::string detect_language(std::string_view text) {
-  LatinCounts counts = count_words(utf8_prefix(text, kLookBytes));
-  const auto is_english = [&] {
-    return counts.words >= 8 && counts.english >= 2 && counts.english * 9 >= counts.words &&
-           counts.other_bytes * 8 <= counts.ascii_letters;
-  };
-  if (is_english()) return "en";
+  if (is_plainly_english(text)) return "en";
   // Words with too few function words: code, names, tables, or another language.
   const std::string prose = prose_of(text, 4 * kLookBytes);
-  counts = count_words(prose);
-  if (is_english()) return "en";
+  const LatinCounts counts = count_words(prose);
+  if (is_english(counts)) return "en";
   // Three bytes of Han or Hangul are a syllable: eight of them are enough.
   if (counts.ascii_letters + counts.other_bytes < 24) return {};
   const Cld2Answer answer = ask_cld2(prose);
@@ -173,11 +192,8 @@ std::string detect_language(std::string_view text) {
 }
 
 bool has_language(std::string_view text, std::string_view language) {
-  const std::string prose = prose_of(text, 8 * kLookBytes);
-  if (language == "en") {
-    const LatinCounts counts = count_words(prose);
-    if (counts.english >= 2 && counts.english * 9 >= counts.words) return true;
-  }
+  const std::string prose = prose_of(text, kPartLookBytes);
+  if (language == "en" && is_partly_english(count_words(prose))) return true;
   const Cld2Answer answer = ask_cld2(prose);
   for (std::size_t i = 0; i < answer.languages.size(); ++i) {
     if (answer.percents[i] < kPartPercentMin) continue;

@@ -66,11 +66,31 @@ Result<std::string> expand(std::string_view source, const PatternLists& lists,
   return out;
 }
 
-// The pattern up to its first gap, where nothing but the whole pattern encloses it: cheaper to look
-// for, because no automaton has to remember all the sentence that a match began.
-std::string_view up_to_gap(std::string_view source) {
+// The end of a quantifier that begins at `at`, or `at` where there is none.
+std::size_t quantifier_end(std::string_view source, std::size_t at) {
+  std::size_t end = at;
+  const std::string_view rest = source.substr(std::min(at, source.size()));
+  if (rest.starts_with('?') || rest.starts_with('*') || rest.starts_with('+')) {
+    end = at + 1;
+  } else if (rest.size() > 1 && rest[0] == '{' && rest[1] >= '0' && rest[1] <= '9') {
+    end = std::min(source.find('}', at), source.size() - 1) + 1;
+  }
+  const bool lazy = end > at && end < source.size() && source[end] == '?';
+  return end + (lazy ? 1 : 0);
+}
+
+// What every match holds: the pattern without its gaps and without its repeated or optional groups
+// of any words. An automaton for such pieces is small, because it need not count words or remember
+// all the sentence that a match began.
+std::vector<std::string_view> pieces_of(std::string_view source) {
+  std::vector<std::string_view> pieces;
+  std::size_t piece = 0;  // where the one being read begins
+  std::size_t group = 0;
   int depth = 0;
-  std::size_t gap = std::string_view::npos;
+  const auto cut = [&](std::size_t end, std::size_t next) {
+    pieces.push_back(source.substr(piece, end - piece));
+    piece = next;
+  };
   for (std::size_t i = 0; i < source.size(); ++i) {
     const char c = source[i];
     if (c == '\\') {
@@ -78,25 +98,90 @@ std::string_view up_to_gap(std::string_view source) {
     } else if (c == '[') {
       i = std::min(source.find(']', i + 2), source.size());
     } else if (c == '(') {
-      ++depth;
+      // Flags such as "(?s)" hold for what follows: nothing may be taken from there.
+      if (source.substr(i, 2) == "(?" && source.substr(i, 3) != "(?:") return {source};
+      if (depth++ == 0) group = i;
     } else if (c == ')') {
-      --depth;
+      if (--depth > 0) continue;
+      const std::string_view held = source.substr(group, i - group);
+      const std::size_t next = quantifier_end(source, i + 1);
+      if (next == i + 1 || held.find("\\w") == std::string_view::npos) continue;
+      cut(group, next);
+      i = next - 1;
     } else if (c == '|' && depth == 0) {
-      return source;
-    } else if (depth == 0 && gap == std::string_view::npos && source.substr(i).starts_with(kGap)) {
-      gap = i;
+      return {source};
+    } else if (depth == 0 && source.substr(i).starts_with(kGap)) {
+      cut(i, i + kGap.size());
+      i = piece - 1;
     }
   }
-  return source.substr(0, gap);
+  cut(source.size(), source.size());
+  return pieces;
 }
 
-std::string with_word_boundaries(std::string_view source, std::string_view expanded) {
-  const char first = source.front();
+// Bytes of the shortest text that an expanded pattern matches, from `i` to its end or to the
+// parenthesis that closes it, where `i` then is.
+std::size_t shortest_match(std::string_view regex, std::size_t& i) {
+  std::size_t shortest = std::string_view::npos;
+  std::size_t size = 0;
+  while (i < regex.size() && regex[i] != ')') {
+    std::size_t part = 1;
+    const char c = regex[i++];
+    if (c == '|') {
+      shortest = std::min(shortest, size);
+      size = 0;
+      continue;
+    }
+    if (c == '(') {
+      if (regex.substr(i).starts_with("?:")) i += 2;
+      part = shortest_match(regex, i);
+      ++i;
+    } else if (c == '[') {
+      i = std::min(regex.find(']', i + 1), regex.size() - 1) + 1;
+    } else if (c == '\\') {
+      ++i;
+    }
+    const std::size_t next = quantifier_end(regex, i);
+    const std::string_view quantifier = regex.substr(std::min(i, regex.size()), next - i);
+    const bool optional = quantifier.starts_with('?') || quantifier.starts_with('*') ||
+                          quantifier.starts_with("{0");
+    if (!optional) size += part;
+    i = next;
+  }
+  return std::min(shortest, size);
+}
+
+bool begins_with_word(std::string_view source) {
+  return is_word_char(source.front()) || source.front() == '{' || source.front() == '(';
+}
+
+bool ends_with_word(std::string_view source) {
   const char last = source.back();
-  const bool word_begins = is_word_char(first) || first == '{' || first == '(';
   const bool escaped = source.size() >= 2 && source[source.size() - 2] == '\\';
-  const bool word_ends = !escaped && (is_word_char(last) || last == '}' || last == ')');
-  return fmt::format("{}(?:{}){}", word_begins ? "\\b" : "", expanded, word_ends ? "\\b" : "");
+  return !escaped && (is_word_char(last) || last == '}' || last == ')');
+}
+
+std::string with_word_boundaries(std::string_view expanded, bool begins, bool ends) {
+  return fmt::format("{}(?:{}){}", begins ? "\\b" : "", expanded, ends ? "\\b" : "");
+}
+
+// The piece that says most is found least often where the pattern isn't.
+Result<std::string> longest_piece(std::string_view body, const PatternLists& lists,
+                                  const ErrorContext& where) {
+  std::string longest;
+  std::size_t longest_size = 0;
+  for (const std::string_view piece : pieces_of(body)) {
+    UNDERSTUDY_TRY(const std::string expanded, expand(piece, lists, where, 0));
+    std::size_t end = 0;
+    const std::size_t size = shortest_match(expanded, end);
+    if (size <= longest_size) continue;
+    const bool first = piece.data() == body.data();
+    const bool last = piece.data() + piece.size() == body.data() + body.size();
+    longest = with_word_boundaries(expanded, first && begins_with_word(body),
+                                   last && ends_with_word(body));
+    longest_size = size;
+  }
+  return longest;
 }
 
 }  // namespace
@@ -119,11 +204,8 @@ Result<Pattern> compile_pattern(std::string_view source, const PatternLists& lis
     body.remove_prefix(1);
   }
   if (body.empty()) return unexpected(ErrorCode::kUsage, "a pattern is empty", where);
-  const std::string_view beginning = up_to_gap(body);
   UNDERSTUDY_TRY(const std::string expanded, expand(body, lists, where, 0));
-  UNDERSTUDY_TRY(const std::string expanded_beginning, expand(beginning, lists, where, 0));
-  pattern.regex = with_word_boundaries(body, expanded);
-  pattern.beginning = with_word_boundaries(beginning, expanded_beginning);
+  pattern.regex = with_word_boundaries(expanded, begins_with_word(body), ends_with_word(body));
   auto compiled = std::make_shared<RE2>(pattern.regex, pattern_options());
   if (!compiled->ok()) {
     return unexpected(ErrorCode::kUsage,
@@ -131,6 +213,7 @@ Result<Pattern> compile_pattern(std::string_view source, const PatternLists& lis
                       where);
   }
   pattern.compiled = std::move(compiled);
+  UNDERSTUDY_TRY(pattern.piece, longest_piece(body, lists, where));
   return pattern;
 }
 

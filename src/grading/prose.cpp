@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <optional>
 
 #include "base/text.hpp"
 
@@ -13,27 +14,26 @@ namespace {
 
 constexpr std::size_t kSentenceReachBytes = 600;
 
-struct Line {
-  std::size_t begin = 0;
-  std::size_t end = 0;  ///< without the line break
-};
+constexpr std::size_t kNone = std::string_view::npos;
 
-std::vector<Line> lines_of(std::string_view text) {
-  std::vector<Line> lines;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    std::size_t end = text.find('\n', begin);
-    if (end == std::string_view::npos) end = text.size();
-    lines.push_back({begin, end});
-    begin = end + 1;
-  }
-  return lines;
+bool is_space(char c) {
+  return std::isspace(static_cast<unsigned char>(c)) != 0;
+}
+bool is_alnum(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0;
 }
 
-std::string_view text_of(std::string_view text, const Line& line) {
-  return trimmed(text.substr(line.begin, line.end - line.begin));
+// The first byte of the line after `marks`; 0 where there is none. The patterns of lines are asked
+// only where it fits: few lines begin as a letter does.
+char first_after(std::string_view line, std::string_view marks) {
+  const std::size_t first = line.find_first_not_of(marks);
+  return first == kNone ? '\0' : line[first];
 }
 
 bool is_letter_start(std::string_view line) {
+  const char first = first_after(line, "*_ ");
+  const bool may_be_long_s = (static_cast<unsigned char>(first) & 0x80) != 0;
+  if (std::string_view("sSdDtT").find(first) == kNone && !may_be_long_s) return false;
   static const RE2 kStart(
       R"((?i)^[*_ ]*(?:subject(?: line)?\s*:|dear\b.{0,60}[,:]?[*_ ]*$|to whom it may concern))");
   return RE2::PartialMatch(line, kStart);
@@ -42,6 +42,8 @@ bool is_letter_start(std::string_view line) {
 // "Hi Anna," on a line of its own begins a letter only when a sign-off follows: it may also be how
 // the model greets its user.
 bool is_greeting(std::string_view line) {
+  const std::size_t last = line.find_last_not_of("*_ ");
+  if (last == kNone || line[last] != ',') return false;
   static const RE2 kGreeting(R"((?i)^[*_ ]*(?:hi|hello|hey|greetings|good (?:morning|afternoon)"
                              R"(|evening))\b[^.!?]{0,40},[*_ ]*$)");
   return RE2::PartialMatch(line, kGreeting);
@@ -69,48 +71,61 @@ bool introduces_draft(std::string_view line) {
 }
 
 bool is_dialogue_line(std::string_view line) {
+  const char first = first_after(line, "*_");
+  const bool may_name = (first >= 'A' && first <= 'Z') || first == '[';
+  if (!may_name || line.find(':') == kNone) return false;
   static const RE2 kSpeaker(
       R"(^[*_]*(?:[A-Z][\w.'’-]*|\[[^\]]{1,30}\])(?: (?:[A-Z][\w.'’-]*|\d{1,2})"
       R"(|\([^)]{1,30}\))){0,2}[*_]*\s?:[*_]*\s?\S)");
   return RE2::PartialMatch(line, kSpeaker);
 }
 
-bool is_space(char c) {
-  return std::isspace(static_cast<unsigned char>(c)) != 0;
-}
-bool is_alnum(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0;
-}
-
 }  // namespace
 
-ProseMap::ProseMap(std::string_view text) {
-  find_fences(text);
-  find_drafts(text);
-  find_lines(text);
-  find_quotes(text);
+ProseMap::ProseMap(std::string_view text) : text_(text) {
+  find_fences();
+}
+
+std::vector<ProseMap::Line> ProseMap::lines_of(std::string_view text) {
+  std::vector<Line> lines;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back({begin, end, trimmed(text.substr(begin, end - begin))});
+    begin = end + 1;
+  }
+  return lines;
 }
 
 void ProseMap::mark(std::size_t begin, std::size_t end, TextPart part) {
   if (begin < end) ranges_.push_back({begin, end, part});
 }
 
-TextPart ProseMap::part_at(std::size_t position) const {
-  for (const Range& range : ranges_) {
-    if (position >= range.begin && position < range.end) return range.part;
+TextPart ProseMap::part_at(std::size_t position) {
+  const auto holds = [&](const Range& range) {
+    return position >= range.begin && position < range.end;
+  };
+  auto found = std::find_if(ranges_.begin(), ranges_.end(), holds);
+  if (found == ranges_.end() && !complete_) {
+    complete_ = true;
+    const std::vector<Line> lines = lines_of(text_);
+    find_drafts(lines);
+    find_lines(lines);
+    find_quotes();
+    found = std::find_if(ranges_.begin(), ranges_.end(), holds);
   }
-  return TextPart::kProse;
+  return found == ranges_.end() ? TextPart::kProse : found->part;
 }
 
-void ProseMap::find_fences(std::string_view text) {
-  std::size_t opened = std::string_view::npos;
+void ProseMap::find_fences() {
+  if (text_.find("```") == kNone && text_.find("~~~") == kNone) return;
+  std::size_t opened = kNone;
   std::string_view mark_text;
-  for (const Line& line : lines_of(text)) {
-    const std::string_view words = text_of(text, line);
-    if (opened == std::string_view::npos) {
+  for (const Line& line : lines_of(text_)) {
+    const std::string_view words = line.words;
+    if (opened == kNone) {
       if (words.starts_with("```") || words.starts_with("~~~")) {
         // "```x = 1```" on one line opens nothing.
-        if (words.find(words.substr(0, 3), 3) != std::string_view::npos) {
+        if (words.find(words.substr(0, 3), 3) != kNone) {
           mark(line.begin, line.end, TextPart::kCode);
           continue;
         }
@@ -119,65 +134,64 @@ void ProseMap::find_fences(std::string_view text) {
       }
     } else if (words.starts_with(mark_text)) {
       mark(opened, line.end, TextPart::kCode);
-      opened = std::string_view::npos;
+      opened = kNone;
     }
   }
-  open_fence_ = opened != std::string_view::npos;
-  if (open_fence_) mark(opened, text.size(), TextPart::kCode);
+  open_fence_ = opened != kNone;
+  if (open_fence_) mark(opened, text_.size(), TextPart::kCode);
 }
 
-void ProseMap::find_drafts(std::string_view text) {
-  const std::vector<Line> lines = lines_of(text);
-  bool sign_off_follows = false;
-  std::vector<bool> has_sign_off(lines.size());
-  for (std::size_t i = lines.size(); i-- > 0;) {
-    has_sign_off[i] = sign_off_follows;
-    sign_off_follows = sign_off_follows || is_sign_off(text_of(text, lines[i]));
-  }
-  std::size_t draft = std::string_view::npos;
+void ProseMap::find_drafts(const std::vector<Line>& lines) {
+  auto sign_off_follows = [&, last = std::optional<std::size_t>()](std::size_t line) mutable {
+    if (!last) {
+      last = lines.size() - 1;
+      while (*last > 0 && !is_sign_off(lines[*last].words)) --*last;
+    }
+    return *last > line;
+  };
+  std::size_t draft = kNone;
   bool is_letter = false;
   for (std::size_t i = 0; i < lines.size(); ++i) {
-    const std::string_view words = text_of(text, lines[i]);
+    const std::string_view words = lines[i].words;
     if (words.empty()) continue;
-    if (draft == std::string_view::npos || !is_letter) {
-      if (is_letter_start(words) || (has_sign_off[i] && is_greeting(words))) {
-        if (draft == std::string_view::npos) draft = lines[i].begin;
+    if (draft == kNone || !is_letter) {
+      if (is_letter_start(words) || (is_greeting(words) && sign_off_follows(i))) {
+        if (draft == kNone) draft = lines[i].begin;
         is_letter = true;
         continue;
       }
     }
-    if (draft == std::string_view::npos) {
+    if (draft == kNone) {
       if (introduces_draft(words)) draft = lines[i].end;
     } else if (is_letter && is_sign_off(words)) {
       // The name below the sign-off belongs to the letter.
       const std::size_t last = std::min(i + 2, lines.size() - 1);
       mark(draft, lines[last].end, TextPart::kDraft);
-      draft = std::string_view::npos;
+      draft = kNone;
       is_letter = false;
     } else if (words.starts_with("---") || words.starts_with("***")) {
       mark(draft, lines[i].begin, TextPart::kDraft);
-      draft = std::string_view::npos;
+      draft = kNone;
       is_letter = false;
     }
   }
-  if (draft != std::string_view::npos) mark(draft, text.size(), TextPart::kDraft);
+  if (draft != kNone) mark(draft, text_.size(), TextPart::kDraft);
 }
 
-void ProseMap::find_lines(std::string_view text) {
+void ProseMap::find_lines(const std::vector<Line>& lines) {
   std::vector<Line> speakers;
-  for (const Line& line : lines_of(text)) {
-    const std::string_view words = text_of(text, line);
-    if (words.starts_with('>')) mark(line.begin, line.end, TextPart::kQuote);
-    if (is_dialogue_line(words)) speakers.push_back(line);
+  for (const Line& line : lines) {
+    if (line.words.starts_with('>')) mark(line.begin, line.end, TextPart::kQuote);
+    if (is_dialogue_line(line.words)) speakers.push_back(line);
   }
   if (speakers.size() < 2) return;
   for (const Line& line : speakers) mark(line.begin, line.end, TextPart::kDialogue);
 }
 
-void ProseMap::find_quotes(std::string_view text) {
+void ProseMap::find_quotes() {
+  const std::string_view text = text_;
   constexpr std::string_view kOpen = "\u201C";
   constexpr std::string_view kClose = "\u201D";
-  constexpr std::size_t kNone = std::string_view::npos;
   std::size_t straight = kNone;
   std::size_t single = kNone;
   std::size_t curly = kNone;

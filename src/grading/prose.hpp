@@ -19,11 +19,13 @@ enum class TextPart : std::uint8_t {
 
 class ProseMap {
  public:
+  /// Refers to `text`. Finds only its fenced blocks: the rest waits for the first byte outside of
+  /// them that is asked about.
   explicit ProseMap(std::string_view text);
 
   /// What the byte at `position` belongs to.
-  [[nodiscard]] TextPart part_at(std::size_t position) const;
-  [[nodiscard]] bool is_own_words(std::size_t position) const {
+  [[nodiscard]] TextPart part_at(std::size_t position);
+  [[nodiscard]] bool is_own_words(std::size_t position) {
     return part_at(position) == TextPart::kProse;
   }
   /// Whether a fenced block is still open where the text ends.
@@ -35,14 +37,22 @@ class ProseMap {
     std::size_t end = 0;
     TextPart part = TextPart::kProse;
   };
+  struct Line {
+    std::size_t begin = 0;
+    std::size_t end = 0;     ///< without the line break
+    std::string_view words;  ///< without white space around
+  };
+  static std::vector<Line> lines_of(std::string_view text);
   void mark(std::size_t begin, std::size_t end, TextPart part);
-  void find_fences(std::string_view text);
-  void find_drafts(std::string_view text);
-  void find_lines(std::string_view text);
-  void find_quotes(std::string_view text);
+  void find_fences();
+  void find_drafts(const std::vector<Line>& lines);
+  void find_lines(const std::vector<Line>& lines);
+  void find_quotes();
 
+  std::string_view text_;
   std::vector<Range> ranges_;  ///< the first that holds a position wins
   bool open_fence_ = false;
+  bool complete_ = false;  ///< all parts are found, not only the fences
 };
 
 /// The sentence around [begin, end): from after the last sentence end or line break to the next.

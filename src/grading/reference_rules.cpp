@@ -97,6 +97,8 @@ void each_match(const RE2& pattern, std::string_view text, const Accept& accept)
   }
 }
 
+constexpr std::size_t kLongNumberDigits = 9;  // telephone, card and identity numbers have more
+
 class ContactRule : public Rule {
  public:
   struct Patterns {
@@ -124,14 +126,30 @@ class ContactRule : public Rule {
   }
 
  private:
-  // Whether any stretch of digits and telephone punctuation holds at least nine digits: all that
-  // telephone, card and identity numbers have.
+  // Whether any stretch of digits and telephone punctuation holds that many digits.
   static bool has_long_number(std::string_view text) {
+    // With gaps, nine digits take at most 25 bytes: two neighboring blocks hold all of them.
+    constexpr std::size_t kBlock = 64;
+    std::size_t before = 0;
+    for (std::size_t begin = 0; begin < text.size(); begin += kBlock) {
+      const std::string_view block = text.substr(begin, kBlock);
+      const auto digits =
+          static_cast<std::size_t>(std::count_if(block.begin(), block.end(), is_digit));
+      if (before + digits >= kLongNumberDigits) {
+        const std::size_t from = begin > kBlock ? begin - kBlock : 0;
+        if (long_number_in(text.substr(from, begin + kBlock - from))) return true;
+      }
+      before = digits;
+    }
+    return false;
+  }
+
+  static bool long_number_in(std::string_view text) {
     std::size_t digits = 0;
     std::size_t gap = 0;
     for (const char c : text) {
       if (is_digit(c)) {
-        if (++digits >= 9) return true;
+        if (++digits >= kLongNumberDigits) return true;
         gap = 0;
       } else if (digits > 0 && (c == ' ' || c == '-' || c == '.' || c == '(' || c == ')') &&
                  gap < 2) {

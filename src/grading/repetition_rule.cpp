@@ -4,6 +4,9 @@
 #include <array>
 #include <cctype>
 #include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "grading/rule.hpp"
@@ -14,8 +17,8 @@ namespace {
 // A sentence or line, as the hash of its letters and digits: punctuation and the number of a list
 // entry do not make two rounds of a loop different.
 struct Segment {
-  std::uint64_t hash = 0;
-  std::uint32_t letters = 0;
+  std::size_t hash = 0;
+  std::size_t letters = 0;
   std::size_t begin = 0;
   std::size_t end = 0;
 };
@@ -31,6 +34,10 @@ constexpr std::size_t kPeriodSegmentsMax = 8;
 constexpr std::size_t kTailBytes = 1536;
 constexpr std::size_t kCodeRoundsFactor = 3;  // programs and data repeat lines for good reasons
 
+// What a byte is to a segment: its letter, one and the same for both cases, or one of these.
+constexpr std::uint8_t kDropped = 0;
+constexpr std::uint8_t kMayEnd = 1;
+
 class LetterTable {
  public:
   LetterTable() {
@@ -39,8 +46,9 @@ class LetterTable {
       const bool lower = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
       table_[c] = upper               ? static_cast<std::uint8_t>(c + 32)
                   : lower || c >= 128 ? static_cast<std::uint8_t>(c)
-                                      : std::uint8_t{0};
+                                      : kDropped;
     }
+    for (const char c : std::string_view("\n.!?;)")) table_[static_cast<std::size_t>(c)] = kMayEnd;
   }
   std::uint8_t operator[](char c) const { return table_[static_cast<unsigned char>(c)]; }
 
@@ -52,35 +60,40 @@ bool is_number(std::string_view text) {
   return text.find_first_not_of("0123456789 \t*_#-") == std::string_view::npos;
 }
 
+bool ends_segment(std::string_view text, std::size_t i) {
+  return text[i] == '\n' || (text[i] != ')' && (i + 1 == text.size() || text[i + 1] <= ' '));
+}
+
 std::vector<Segment> segments_of(std::string_view text) {
-  static const LetterTable letters;
+  static const LetterTable table;
   std::vector<Segment> segments;
   segments.reserve(text.size() / 48 + 1);
-  Segment now;
-  now.hash = 0xCBF29CE484222325ULL;
+  std::string kept(text.size(), '\0');
+  char* const letters = kept.data();  // of the segment being read
+  std::size_t count = 0;
+  std::size_t begin = 0;
+  const auto add = [&segments, letters](std::size_t size, std::size_t first, std::size_t end) {
+    if (size == 0) return;
+    const std::size_t hash = std::hash<std::string_view>{}({letters, size});
+    segments.push_back({hash, size, first, end});
+  };
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::uint8_t letter = letters[text[i]];
-    if (letter != 0) {
-      now.hash = (now.hash ^ letter) * 0x100000001B3ULL;
-      ++now.letters;
-      continue;
-    }
-    const char c = text[i];
+    // Without a branch for letters: where words end, nobody can predict.
+    const std::uint8_t letter = table[text[i]];
+    letters[count] = static_cast<char>(letter);
+    count += letter > kMayEnd ? 1U : 0U;
+    if (letter != kMayEnd) continue;
     // "12." at the beginning is the number of a list entry.
-    if (now.letters > 0 && now.letters <= 3 && (c == '.' || c == ')') &&
-        is_number(text.substr(now.begin, i - now.begin))) {
-      now = Segment{0xCBF29CE484222325ULL, 0, now.begin, 0};
-      continue;
+    if (count > 0 && count <= 3 && (text[i] == '.' || text[i] == ')') &&
+        is_number(text.substr(begin, i - begin))) {
+      count = 0;
+    } else if (ends_segment(text, i)) {
+      add(count, begin, i + 1);
+      count = 0;
+      begin = i + 1;
     }
-    const bool ends = c == '\n' || ((c == '.' || c == '!' || c == '?' || c == ';') &&
-                                    (i + 1 == text.size() || text[i + 1] <= ' '));
-    if (!ends) continue;
-    now.end = i + 1;
-    if (now.letters > 0) segments.push_back(now);
-    now = Segment{0xCBF29CE484222325ULL, 0, i + 1, 0};
   }
-  now.end = text.size();
-  if (now.letters > 0) segments.push_back(now);
+  add(count, begin, text.size());
   return segments;
 }
 
@@ -137,11 +150,15 @@ class RepetitionRule : public Rule {
         2 * limits_.rounds_min,
         static_cast<std::size_t>(limits_.share_min * static_cast<double>(segments.size())));
     if (segments.size() < needed) return;
-    std::vector<std::uint64_t> hashes;
+    std::array<std::size_t, 64> same_at_most{};
+    for (const Segment& segment : segments) {
+      if (segment.letters >= limits_.letters_min) ++same_at_most[segment.hash % 64];
+    }
+    if (*std::max_element(same_at_most.begin(), same_at_most.end()) < needed) return;
+    std::vector<std::size_t> hashes;
     for (const Segment& segment : segments) {
       if (segment.letters >= limits_.letters_min) hashes.push_back(segment.hash);
     }
-    if (hashes.size() < needed) return;
     std::sort(hashes.begin(), hashes.end());
     std::size_t run = 0;
     for (std::size_t i = 0; i < hashes.size(); ++i) {
@@ -159,6 +176,12 @@ class RepetitionRule : public Rule {
     const std::string_view tail =
         text.substr(text.size() > kTailBytes ? text.size() - kTailBytes : 0);
     const std::size_t n = tail.size();
+    // The last half of what is least must stand once more, a round before: rarely so.
+    const std::size_t half = std::max<std::size_t>(limits_.bytes_min / 2, 1);
+    const std::size_t period_max = n / std::max<std::size_t>(limits_.rounds_min, 2);
+    if (n < half + period_max) return;
+    const std::string_view near_end = tail.substr(n - half - period_max);
+    if (near_end.find(tail.substr(n - half)) == period_max) return;
     const auto at = [&](std::size_t i) { return tail[n - 1 - i]; };
     std::array<std::uint16_t, kTailBytes> z{};
     std::size_t left = 0;
@@ -188,7 +211,7 @@ class RepetitionRule : public Rule {
   }
 
   bool is_meant(AnswerFacts& facts, const Evidence& loop) const {
-    if (facts.request().repetition) return true;
+    if (facts.request.repetition()) return true;
     const std::size_t middle = loop.begin + (loop.end - loop.begin) / 2;
     if (facts.prose().part_at(middle) != TextPart::kCode) return false;
     // Programs and data repeat lines for good reasons: a loop in them is long, and exact.

@@ -3,7 +3,6 @@
 #include <re2/re2.h>
 
 #include <algorithm>
-#include <cctype>
 #include <string>
 
 namespace understudy {
@@ -93,6 +92,23 @@ bool edges_match(std::string_view text, const RE2& pattern) {
          matches(text.substr(text.size() - kRequestEdgeBytes));
 }
 
+// Whether the last request matches; where it only follows up, the one before it counts too.
+bool last_request_matches(std::span<const Message> prefix, const RE2& pattern) {
+  for (std::size_t i = prefix.size(); i-- > 0;) {
+    const Message& message = prefix[i];
+    if (message.role != Role::kUser) continue;
+    if (edges_match(message.content, pattern)) return true;
+    if (message.content.size() > kFollowUpBytes) return false;
+  }
+  return false;
+}
+
+template <class Find>
+bool found_once(std::optional<bool>& known, const Find& find) {
+  if (!known) known = find();
+  return *known;
+}
+
 }  // namespace
 
 std::string_view last_user_text(std::span<const Message> prefix) {
@@ -109,29 +125,36 @@ std::span<const Message> current_turn(std::span<const Message> prefix) {
   return prefix;
 }
 
-RequestContext request_context(std::span<const Message> prefix) {
-  RequestContext context;
-  bool is_request = true;
-  for (std::size_t i = prefix.size(); i-- > 0;) {
-    const Message& message = prefix[i];
-    if (message.role == Role::kAssistant || message.role == Role::kTool) continue;
-    const std::string_view text = message.content;
-    context.role_play = context.role_play || edges_match(text, role_play_pattern());
-    if (message.role != Role::kUser || !is_request) continue;
-    context.first_person = context.first_person || edges_match(text, first_person_pattern());
-    context.transform = context.transform || edges_match(text, transform_pattern());
-    context.repetition = context.repetition || edges_match(text, repetition_pattern());
-    context.feedback = context.feedback || edges_match(text, feedback_pattern());
-    is_request = text.size() <= kFollowUpBytes;
-  }
-  return context;
+bool RequestContext::role_play() {
+  return found_once(role_play_, [&] {
+    return std::any_of(prefix_.begin(), prefix_.end(), [](const Message& message) {
+      return message.role != Role::kAssistant && message.role != Role::kTool &&
+             edges_match(message.content, role_play_pattern());
+    });
+  });
+}
+
+bool RequestContext::first_person() {
+  return found_once(first_person_,
+                    [&] { return last_request_matches(prefix_, first_person_pattern()); });
+}
+
+bool RequestContext::transform() {
+  return found_once(transform_, [&] { return last_request_matches(prefix_, transform_pattern()); });
+}
+
+bool RequestContext::repetition() {
+  return found_once(repetition_,
+                    [&] { return last_request_matches(prefix_, repetition_pattern()); });
+}
+
+bool RequestContext::feedback() {
+  return found_once(feedback_, [&] { return last_request_matches(prefix_, feedback_pattern()); });
 }
 
 bool prefix_contains(std::span<const Message> prefix, std::string_view needle) {
-  const auto same = [](char a, char b) {
-    return std::tolower(static_cast<unsigned char>(a)) ==
-           std::tolower(static_cast<unsigned char>(b));
-  };
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; };
+  const auto same = [&](char a, char b) { return lower(a) == lower(b); };
   return std::any_of(prefix.begin(), prefix.end(), [&](const Message& message) {
     return std::search(message.content.begin(), message.content.end(), needle.begin(), needle.end(),
                        same) != message.content.end();

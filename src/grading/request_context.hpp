@@ -2,6 +2,7 @@
 // What the user asked for, as far as it decides whose words an answer is: "pretend you are a
 // nurse" makes the answer a character's, "rewrite this e-mail" makes it the user's.
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -9,16 +10,30 @@
 
 namespace understudy {
 
-struct RequestContext {
-  bool role_play = false;     ///< some message sets up a persona, a game or a story told in person
-  bool first_person = false;  ///< the last request is for text that someone speaks or sends
-  bool transform =
-      false;  ///< the last request is to translate, rewrite, complete or summarize text
-  bool repetition = false;  ///< the last request asks to say something many times
-  bool feedback = false;    ///< the last request asks what the model thinks of something
-};
+/// Each answer is worked out when it is first asked for: a prefix may be long.
+class RequestContext {
+ public:
+  explicit RequestContext(std::span<const Message> prefix) : prefix_(prefix) {}
 
-[[nodiscard]] RequestContext request_context(std::span<const Message> prefix);
+  /// Some message sets up a persona, a game or a story told in person.
+  [[nodiscard]] bool role_play();
+  /// The last request is for text that someone speaks or sends.
+  [[nodiscard]] bool first_person();
+  /// The last request is to translate, rewrite, complete or summarize text.
+  [[nodiscard]] bool transform();
+  /// The last request asks to say something many times.
+  [[nodiscard]] bool repetition();
+  /// The last request asks what the model thinks of something.
+  [[nodiscard]] bool feedback();
+
+ private:
+  std::span<const Message> prefix_;
+  std::optional<bool> role_play_;
+  std::optional<bool> first_person_;
+  std::optional<bool> transform_;
+  std::optional<bool> repetition_;
+  std::optional<bool> feedback_;
+};
 
 /// The text of the last user message; empty if there is none.
 [[nodiscard]] std::string_view last_user_text(std::span<const Message> prefix);

@@ -21,20 +21,19 @@ namespace understudy {
 /// What several rules ask of one answer, worked out at most once, on demand.
 class AnswerFacts {
  public:
-  explicit AnswerFacts(const AnswerView& answer) : view(answer) {}
+  explicit AnswerFacts(const AnswerView& answer) : view(answer), request(answer.prefix) {}
 
   const AnswerView& view;
-  /// Patterns of the shared sets that are somewhere in the answer, as PhraseSet numbers them.
+  /// Patterns that may be somewhere in the answer, as PhraseSet numbers them.
   std::vector<int> found_phrases;
+  RequestContext request;
 
   [[nodiscard]] const std::string& language();
-  [[nodiscard]] const ProseMap& prose();
-  [[nodiscard]] const RequestContext& request();
+  [[nodiscard]] ProseMap& prose();
 
  private:
   std::optional<std::string> language_;
   std::optional<ProseMap> prose_;
-  std::optional<RequestContext> request_;
 };
 
 /// Collects where a rule found its reason. A verdict alone needs only the first place.
@@ -54,7 +53,6 @@ class Finds {
   std::vector<Evidence> places_;
 };
 
-/// One pass over the answer finds which patterns of all rules are worth a closer look.
 class PhraseSet;
 
 class Rule {
@@ -65,6 +63,8 @@ class Rule {
   virtual void look(AnswerFacts& facts, Finds& finds) const = 0;
 };
 
+/// One pass over the answer finds which patterns of all rules are worth a closer look: those whose
+/// piece is in it.
 class PhraseSet {
  public:
   enum class Scope { kAnywhere, kOpening };
@@ -75,7 +75,7 @@ class PhraseSet {
   int add(const Pattern& pattern, Scope scope);
   /// Call once, after all are added.
   void compile();
-  /// Numbers of all patterns found, ascending.
+  /// Numbers of all patterns that may match, ascending.
   void find(std::string_view text, std::vector<int>& found) const;
 
  private:

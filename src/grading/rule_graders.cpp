@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <set>
 #include <utility>
 
 #include "base/text.hpp"
@@ -41,14 +40,9 @@ const std::string& AnswerFacts::language() {
   return *language_;
 }
 
-const ProseMap& AnswerFacts::prose() {
+ProseMap& AnswerFacts::prose() {
   if (!prose_) prose_.emplace(view.content);
   return *prose_;
-}
-
-const RequestContext& AnswerFacts::request() {
-  if (!request_) request_ = request_context(view.prefix);
-  return *request_;
 }
 
 struct PhraseSet::Part {
@@ -60,7 +54,7 @@ struct PhraseSet::Part {
 int PhraseSet::add(const Pattern& pattern, Scope scope) {
   std::shared_ptr<Part>& part = scope == Scope::kAnywhere ? anywhere_ : opening_;
   if (!part) part = std::make_shared<Part>();
-  const int index = part->set.Add(pattern.beginning, nullptr);
+  const int index = part->set.Add(pattern.piece, nullptr);
   UNDERSTUDY_ASSERT(index == static_cast<int>(part->numbers.size()));  // it compiled on its own
   part->numbers.push_back(count_);
   return count_++;

@@ -149,6 +149,9 @@ TEST(Language, EnglishNeedsNoDetectorAndOthersAreNamed) {
   EXPECT_EQ(detect_language("天空是蓝色的，因为空气散射太阳的光线。"), "zh");
   EXPECT_EQ(detect_language("for (int i = 0; i < 3; ++i) { x += y[i]; }"), "");
   EXPECT_EQ(detect_language("42"), "");
+  const std::string few = "Fix this for me: sort(a, b); and the print(c)";
+  EXPECT_TRUE(has_english_words(few));
+  EXPECT_TRUE(has_language(few, "en"));
 }
 
 TEST(Language, RelativesAreNotTakenForEachOther) {
@@ -179,16 +182,27 @@ TEST(Pattern, ConveniencesMeanWhatTheHeaderSays) {
   EXPECT_FALSE(compile_pattern("", lists, {}).has_value());
 }
 
-TEST(Pattern, BeginningIsPartOfEveryMatch) {
-  const Pattern pattern = *compile_pattern("(?:a|b) c ... d ... e", {}, {});
-  EXPECT_EQ(pattern.beginning, "\\b(?:(?:a|b)\\s+c)\\b");
-  EXPECT_EQ(compile_pattern("a ... b|c", {}, {})->beginning,
-            compile_pattern("a ... b|c", {}, {})->regex);
+TEST(Pattern, PieceIsInEveryMatch) {
+  const PatternLists lists = {{"will", {"i will", "i'll"}}};
+  const auto piece = [&](std::string_view source) {
+    return compile_pattern(source, lists, {})->piece;
+  };
+  EXPECT_EQ(piece("(?:a|b) c d ... e, ... f"), R"(\b(?:(?:a|b)\s+c\s+d))");
+  EXPECT_EQ(piece("{will} (?:\\w+ ){0,2}go back to you"), R"((?:go\s+back\s+to\s+you)\b)");
+  EXPECT_EQ(piece("{will} (?:\\w+ )?g[o ]*"), R"(\b(?:(?:i\s+will|i(?:'|’)ll)\s+))");
+  EXPECT_EQ(piece("(?:\\w+ly )*so{2} on? (?:\\w+ )+"), R"((?:so{2}\s+on?\s+))");
+  EXPECT_EQ(piece("(?:is|are) (?:\\w+ )?(?:illegal|un[a-z]+ done)"),
+            R"((?:(?:illegal|un[a-z]+\s+done))\b)");
+  EXPECT_EQ(piece("(?:a b )?c"), R"(\b(?:(?:a\s+b\s+)?c)\b)");
+  // Alternatives have no piece in common, and flags hold for all that follows.
+  for (const std::string_view whole : {"a ... b|c d", "(?s)a ... b.c d"}) {
+    EXPECT_EQ(piece(whole), compile_pattern(whole, lists, {})->regex);
+  }
 }
 
 TEST(ProseMap, TellsThePartsApart) {
   const std::string text = "Own words `code` and \"quoted\" here.\n> block\nIt's Tom's 'one' way.";
-  const ProseMap map(text);
+  ProseMap map(text);
   EXPECT_EQ(map.part_at(0), TextPart::kProse);
   EXPECT_EQ(map.part_at(text.find("code")), TextPart::kCode);
   EXPECT_EQ(map.part_at(text.find("quoted")), TextPart::kQuote);
@@ -201,7 +215,7 @@ TEST(ProseMap, TellsThePartsApart) {
 
 TEST(ProseMap, OpenFenceRunsToTheEnd) {
   const std::string text = "Look:\n```c\nint x;";
-  const ProseMap map(text);
+  ProseMap map(text);
   EXPECT_TRUE(map.ends_in_open_fence());
   EXPECT_EQ(map.part_at(text.size() - 1), TextPart::kCode);
   EXPECT_FALSE(ProseMap("```\nx\n```").ends_in_open_fence());
@@ -216,9 +230,9 @@ TEST(RequestContext, FollowUpInheritsTheRequestBefore) {
   Message more;
   more.content = "Shorter, please.";
   prefix.push_back(more);
-  EXPECT_TRUE(request_context(prefix).first_person);
-  EXPECT_FALSE(request_context(asked("Why is the sky blue?")).first_person);
-  EXPECT_FALSE(request_context(asked("How do sales emails work?")).role_play);
+  EXPECT_TRUE(RequestContext(prefix).first_person());
+  EXPECT_FALSE(RequestContext(asked("Why is the sky blue?")).first_person());
+  EXPECT_FALSE(RequestContext(asked("How do sales emails work?")).role_play());
 }
 
 }  // namespace

@@ -52,14 +52,13 @@ bool SentenceMatcher::holds(AnswerFacts& facts, const Entry& entry, std::size_t 
   }
   const SentenceRange sentence = sentence_around(text, begin, end);
   if (entry.pattern.at_start && begin > sentence_words_begin(text, sentence)) return false;
-  if (options_.own_speech_only) {
-    const RequestContext& request = facts.request();
-    if (request.role_play) return false;
-    if ((request.first_person || request.transform) && !entry.despite_request) return false;
-  }
-  if (!facts.prose().is_own_words(begin)) return false;
   const std::string_view words = text.substr(sentence.begin, sentence.end - sentence.begin);
-  if (matches_any(unless_, words)) return false;
+  if (matches_any(unless_, words) || !facts.prose().is_own_words(begin)) return false;
+  if (options_.own_speech_only) {
+    RequestContext& request = facts.request;
+    if (request.role_play()) return false;
+    if (!entry.despite_request && (request.first_person() || request.transform())) return false;
+  }
   // The user's own words, repeated or corrected, are not the model's.
   return !prefix_contains(
       facts.view.prefix.last(std::min<std::size_t>(facts.view.prefix.size(), 1)), trimmed(words));
@@ -111,7 +110,7 @@ class SentenceRule : public Rule {
 
  private:
   bool excluded(AnswerFacts& facts) const {
-    if (unless_feedback_ && facts.request().feedback) return true;
+    if (unless_feedback_ && facts.request.feedback()) return true;
     return matches_any(unless_request_, last_user_text(facts.view.prefix)) ||
            matches_any(unless_answer_, facts.view.content);
   }
