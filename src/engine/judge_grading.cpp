@@ -153,7 +153,7 @@ class JudgeRun {
       in_flight_.erase(found);
       Verdict verdict = Verdict::kNotGradedJudgeFailed;
       if (const auto* completion = std::get_if<Completion>(&ended.outcome)) {
-        spending_->add("judge", completion->usage);
+        spending_->add(role_, completion->usage);
         verdict = parse_judge_answer(behaviors_[task.behavior], completion->content,
                                      completion->finish, task.prefix_messages)
                       .verdict;

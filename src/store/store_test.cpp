@@ -223,7 +223,7 @@ TEST_F(StoreTest, AFrameOfVersion1GetsItsClusters) {
   {
     auto database = Database::open(directory_ + "/study.db", false);
     ASSERT_TRUE(database
-                    ->execute("ALTER TABLE frame DROP COLUMN cluster; "
+                    ->execute("ALTER TABLE frame DROP COLUMN cluster; DROP TABLE audit; "
                               "PRAGMA user_version = 1;")
                     .has_value());
   }

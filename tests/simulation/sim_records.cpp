@@ -107,7 +107,7 @@ Result<Records> read_records(StudyStore& store, const StudyConfig& config, bool 
     for (const Behavior& behavior : behaviors) {
       if (all && behavior.rule) UNDERSTUDY_CHECK(read_verdicts(store, behavior, arm, records));
       if (!behavior.judge || !config.roles.contains("judge")) continue;
-      UNDERSTUDY_TRY(const std::int64_t judge, judge_grader(store, behavior, config));
+      UNDERSTUDY_TRY(const std::int64_t judge, judge_grader(store, behavior, config, "judge"));
       UNDERSTUDY_CHECK(store.for_each_judgement(
           judge, arm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
             records.judgements.emplace(std::pair(behavior.id, pack_draw_key(key)), verdict);
