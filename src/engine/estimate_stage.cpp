@@ -23,7 +23,9 @@ struct ArmUnits {
 
 ClusterSizes sizes_of(const Units& units) {
   ClusterSizes sizes;
-  for (const std::uint64_t cluster : units.clusters) sizes.add(cluster);
+  for (std::size_t i = 0; i < units.clusters.size(); ++i) {
+    sizes.add(units.clusters[i], units.weight(i));
+  }
   sizes.finish();
   return sizes;
 }
@@ -96,7 +98,8 @@ class EstimateRun {
             const std::vector<SparseVerdict>& entries) -> Result<void> {
           for (const SparseVerdict& entry : entries) {
             const std::size_t unit = first + entry.position;
-            VerdictRow row{.cluster = of_arm.units.clusters.at(unit)};
+            VerdictRow row{.cluster = of_arm.units.clusters.at(unit),
+                           .weight = of_arm.units.weight(unit)};
             const auto found = verified.find(of_arm.units.keys.at(unit));
             if (found != verified.end()) row.oracle = oracle(found->second);
             verdicts.add(entry.verdict, row);
@@ -119,7 +122,9 @@ class EstimateRun {
       const auto found = judged.find(of_arm.units.keys[i]);
       const Verdict verdict =
           found == judged.end() ? Verdict::kNotGradedNotSelected : found->second;
-      verdicts.add(verdict, {.cluster = of_arm.units.clusters[i], .prefix = prefix});
+      verdicts.add(verdict, {.cluster = of_arm.units.clusters[i],
+                             .weight = of_arm.units.weight(i),
+                             .prefix = prefix});
     }
     if (study_.config.sample.draws == 1) verdicts.set_prefix_fingerprint(fingerprint);
     ArmSummary result = summarize(verdicts);
@@ -216,7 +221,8 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
       {"prefix_tokens_max",
        config.sample.prefix_tokens_max ? Json(*config.sample.prefix_tokens_max) : Json()},
       {"draws_per_prefix", config.sample.draws},
-      {"design", "simple random without replacement"},
+      {"design", config.sample.by_risk ? "Poisson, weighted by a risk score of the logged answers"
+                                       : "simple random without replacement"},
       {"cluster", config.logs.cluster.empty() ? "as the log format has it" : config.logs.cluster},
       {"graders",
        {{"rules", rules},

@@ -1,5 +1,7 @@
 #include "engine/units.hpp"
 
+#include <algorithm>
+
 namespace understudy {
 namespace {
 
@@ -19,6 +21,7 @@ Result<Units> replayed_units(StudyStore& store, Arm arm) {
     units.keys.push_back(pack_draw_key(status.key));
     units.clusters.push_back(prefixes.clusters.at(prefix));
     units.logged.push_back(prefixes.keys.at(prefix));
+    if (!prefixes.weights.empty()) units.weights.push_back(prefixes.weights.at(prefix));
     return {};
   }));
   return units;
@@ -49,10 +52,13 @@ Result<Units> units_of(StudyStore& store, Arm arm) {
 Result<Units> logged_units_of_prefixes(StudyStore& store) {
   Units units;
   UNDERSTUDY_CHECK(store.for_each_prefix_cluster(
-      [&](std::int64_t, std::uint64_t cluster, double) -> Result<void> {
+      [&](std::int64_t, std::uint64_t cluster, double pi) -> Result<void> {
         units.clusters.push_back(cluster);
+        units.weights.push_back(1 / pi);
         return {};
       }));
+  const auto differs = [&](double weight) { return weight != units.weights.front(); };
+  if (std::none_of(units.weights.begin(), units.weights.end(), differs)) units.weights = {};
   UNDERSTUDY_CHECK(store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
     units.keys.push_back(logged_key(prefix.conversation, prefix.cut));
     return {};

@@ -17,11 +17,15 @@ namespace understudy {
 struct Units {
   std::vector<std::int64_t> keys;       ///< packed DrawKeys
   std::vector<std::uint64_t> clusters;  ///< parallel to keys
+  std::vector<double> weights;          ///< parallel: 1 / pi of the prefix; empty: all equal
   std::vector<std::int64_t> logged;     ///< parallel: key of the logged answer to the same prefix
   /// Draws without an answer, by reason; not among the units.
   std::map<std::string, std::uint64_t> failed;
 
   [[nodiscard]] std::uint64_t failed_count() const;
+  [[nodiscard]] double weight(std::size_t unit) const {
+    return weights.empty() ? 1 : weights[unit];
+  }
 };
 
 [[nodiscard]] Result<Units> units_of(StudyStore& store, Arm arm);

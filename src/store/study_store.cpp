@@ -383,6 +383,10 @@ Result<StoredConversation> StudyStore::framed_conversation(std::int64_t id) {
   return stored;
 }
 
+Result<void> StudyStore::clear_prefixes() {
+  return database_->execute("DELETE FROM prefix");
+}
+
 Result<void> StudyStore::add_prefix(const PrefixRow& prefix) {
   UNDERSTUDY_TRY(Statement* const insert, cached("INSERT INTO prefix VALUES (?, ?, ?, ?, ?)"));
   return insert->bind(1, prefix.id)
@@ -396,6 +400,11 @@ Result<void> StudyStore::add_prefix(const PrefixRow& prefix) {
 Result<void> StudyStore::set_inclusion_probability(double pi) {
   UNDERSTUDY_TRY(Statement* const update, cached("UPDATE prefix SET pi = ?"));
   return update->bind(1, pi).run();
+}
+
+Result<void> StudyStore::set_inclusion_probability(std::int64_t prefix, double pi) {
+  UNDERSTUDY_TRY(Statement* const update, cached("UPDATE prefix SET pi = ? WHERE id = ?"));
+  return update->bind(1, pi).bind(2, prefix).run();
 }
 
 Result<void> StudyStore::for_each_prefix(

@@ -110,9 +110,13 @@ class StudyStore {
   /// Conversations that have turns in the frame, with text.
   Result<void> for_each_framed(const ConversationVisitor& visit);
   [[nodiscard]] Result<StoredConversation> framed_conversation(std::int64_t id);
+  /// Draws must be none.
+  Result<void> clear_prefixes();
   Result<void> add_prefix(const PrefixRow& prefix);
   /// Same inclusion probability for all: the design gives every prefix the same.
   Result<void> set_inclusion_probability(double pi);
+  /// Of one prefix, where the design weighs prefixes.
+  Result<void> set_inclusion_probability(std::int64_t prefix, double pi);
   Result<void> for_each_prefix(const std::function<Result<void>(const PrefixRow&)>& visit);
   /// By prefix id: (prefix, cluster of its conversation).
   Result<void> for_each_prefix_cluster(
