@@ -13,8 +13,10 @@
 
 #include "base/text.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/plan.hpp"
 #include "engine/model_roles.hpp"
 #include "engine/pipeline.hpp"
+#include "engine/plan.hpp"
 #include "report/gates.hpp"
 #include "report/terminal.hpp"
 
@@ -194,11 +196,24 @@ Result<int> exit_of_report(const Study& study, const Json& report) {
   return failed_draws(report) > 0 ? kExitPartial : kExitDone;
 }
 
+// Paused because a model that costs money has done its first draws and no budget is set.
+bool is_pilot_over(const Study& study, const Error& error) {
+  const auto candidate = study.models.find("candidate");
+  return error.code == ErrorCode::kPaused && study.world.stop.count() == 0 &&
+         !study.config.budget.cost && !study.options.limit && candidate != study.models.end() &&
+         candidate->second->costs_money();
+}
+
 }  // namespace
 
 Result<int> run_and_print(Study& study, const StudyFlags& flags) {
   const std::int64_t started_us = study.world.clock.now_us();
-  UNDERSTUDY_TRY(const Json report, run_pipeline(study));
+  auto ended = run_pipeline(study);
+  if (!ended && is_pilot_over(study, ended.error())) {
+    UNDERSTUDY_TRY(const Json plan, plan_study(study));
+    fmt::print("{}", flags.json ? write_json(plan, JsonStyle::kPretty) : plan_text(plan));
+  }
+  UNDERSTUDY_TRY(const Json report, std::move(ended));
   if (flags.json) {
     fmt::print("{}", write_json(report, JsonStyle::kPretty));
   } else {

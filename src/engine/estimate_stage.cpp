@@ -25,10 +25,13 @@ struct ArmUnits {
 ClusterSizes sizes_of(const Units& units) {
   ClusterSizes sizes;
   // A cluster's turns mostly stand together: an entry for each run takes a third of the memory.
-  for (auto first = units.clusters.begin(); first != units.clusters.end();) {
-    const auto end = std::find_if(first, units.clusters.end(),
-                                  [&](std::uint64_t cluster) { return cluster != *first; });
-    sizes.add(*first, 1, static_cast<std::uint64_t>(end - first));
+  for (std::size_t first = 0; first < units.clusters.size();) {
+    std::size_t end = first + 1;
+    while (end < units.clusters.size() && units.clusters[end] == units.clusters[first] &&
+           units.weight(end) == units.weight(first)) {
+      ++end;
+    }
+    sizes.add(units.clusters[first], units.weight(first), end - first);
     first = end;
   }
   sizes.finish();
@@ -99,7 +102,9 @@ class EstimateRun {
       return static_cast<std::uint64_t>(units.logged[unit]);
     };
     for (const VerifiedUnit& unit : verified) {
-      VerdictRow row{.cluster = units.clusters.at(unit.position), .pi_oracle = unit.pi};
+      VerdictRow row{.cluster = units.clusters.at(unit.position),
+                     .weight = units.weight(unit.position),
+                     .pi_oracle = unit.pi};
       if (judged) row.prefix = prefix(unit.position);
       if (unit.present) row.oracle = *unit.present ? Oracle::kPresent : Oracle::kAbsent;
       verdicts.add(unit.screen, row);
@@ -200,7 +205,8 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
       {"prefix_tokens_max",
        config.sample.prefix_tokens_max ? Json(*config.sample.prefix_tokens_max) : Json()},
       {"draws_per_prefix", config.sample.draws},
-      {"design", "simple random without replacement"},
+      {"design", config.sample.by_risk ? "Poisson, weighted by a risk score of the logged answers"
+                                       : "simple random without replacement"},
       {"cluster", config.logs.cluster.empty() ? "as the log format has it" : config.logs.cluster},
       {"graders",
        {{"rules", rules},

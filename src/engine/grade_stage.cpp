@@ -62,6 +62,7 @@ Result<Digest> arm_fingerprint(Study& study, Arm arm, const std::vector<Behavior
   return hash.finish();
 }
 
+// Within a transaction; whether there was anything to do.
 Result<bool> grade_arm(Study& study, Arm arm, const RuleGraders& rules,
                        const std::vector<Behavior>& behaviors) {
   const std::string stage = fmt::format("grade:{}", arm_name(arm));
@@ -69,7 +70,6 @@ Result<bool> grade_arm(Study& study, Arm arm, const RuleGraders& rules,
   UNDERSTUDY_TRY(const auto before, stored_detail(study.store, stage, fingerprint));
   if (before) return false;
 
-  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
   std::vector<std::optional<BlockWriter>> writers(behaviors.size());
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     if (!rules.has_rule(i)) continue;
@@ -95,7 +95,6 @@ Result<bool> grade_arm(Study& study, Arm arm, const RuleGraders& rules,
     if (writer) UNDERSTUDY_CHECK(writer->flush());
   }
   UNDERSTUDY_CHECK(store_stage(study.store, stage, fingerprint, {{"answers", state.done}}));
-  UNDERSTUDY_CHECK(transaction.commit());
   study.world.progress.finish(state);
   return true;
 }
@@ -114,6 +113,15 @@ std::vector<Arm> study_arms(const StudyConfig& config) {
   return arms;
 }
 
+Result<void> grade_logged_answers(Study& study) {
+  UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
+                 select_behaviors(study.config.grade.behaviors, study.directory()));
+  UNDERSTUDY_TRY(const RuleGraders rules, RuleGraders::build(behaviors));
+  UNDERSTUDY_TRY([[maybe_unused]] const bool graded,
+                 grade_arm(study, Arm::kDeployed, rules, behaviors));
+  return {};
+}
+
 Result<StageOutcome> grade_stage(Study& study) {
   UNDERSTUDY_TRY(const auto sample, study.store.stage("sample"));
   if (!sample) return unexpected(ErrorCode::kUsage, "no prefixes yet: `understudy sample` first");
@@ -122,7 +130,9 @@ Result<StageOutcome> grade_stage(Study& study) {
   UNDERSTUDY_TRY(const RuleGraders rules, RuleGraders::build(behaviors));
   StageOutcome outcome{.up_to_date = true, .detail = Json::object()};
   for (const Arm arm : study_arms(study.config)) {
+    UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
     UNDERSTUDY_TRY(const bool graded, grade_arm(study, arm, rules, behaviors));
+    UNDERSTUDY_CHECK(transaction.commit());
     if (graded) outcome.up_to_date = false;
   }
   std::uint64_t asked = 0;

@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <map>
 
-#include "engine/study.hpp"
+#include "engine/risk_design.hpp"
+#include "grading/behavior.hpp"
+#include "grading/rule_graders.hpp"
 #include "sampling/frame.hpp"
 #include "sampling/prefix_selection.hpp"
+#include "sampling/risk_score.hpp"
 
 namespace understudy {
 namespace {
@@ -65,33 +68,72 @@ Result<Json> build_frame(Study& study, const Tokenizer& tokenizer, std::uint64_t
   return Json{{"frame", counts.in_frame}, {"excluded", excluded}};
 }
 
+using Selected = std::vector<SelectedPrefix>;
+using FrameTurnVisitor = std::function<void(const FrameRow& row, const FrameTurn& turn)>;
+
+Result<void> for_each_frame_turn(Study& study, const FrameTurnVisitor& visit) {
+  return study.store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
+    for (const FrameTurn& turn : row.turns) visit(row, turn);
+    return {};
+  });
+}
+
+Result<Selected> draw_uniformly(Study& study) {
+  PrefixSelection selection(study.config.sample.seed, study.config.sample.prefixes);
+  UNDERSTUDY_CHECK(for_each_frame_turn(study, [&](const FrameRow& row, const FrameTurn& turn) {
+    selection.offer(study.config.logs.source, row.conversation, row.external_id, turn.cut);
+  }));
+  return selection.take();
+}
+
+// By Poisson sampling on the risk score: what is drawn is `prefixes` on average (34), (36).
+Result<Selected> draw_by_risk(Study& study, std::uint64_t frame) {
+  UNDERSTUDY_CHECK(grade_logged_answers(study));
+  UNDERSTUDY_TRY(const std::vector<float> sizes, risk_sizes(study, frame));
+  const RiskDesign design(sizes, study.config.sample.prefixes);
+  PoissonSelection selection(study.config.sample.seed);
+  std::size_t turns = 0;
+  UNDERSTUDY_CHECK(for_each_frame_turn(study, [&](const FrameRow& row, const FrameTurn& turn) {
+    const double pi = design.pi(static_cast<double>(sizes.at(turns++)));
+    selection.offer(study.config.logs.source, row.conversation, row.external_id, turn.cut, pi);
+  }));
+  return selection.take();
+}
+
 // Draws the prefixes; those that an earlier, smaller selection took keep their ids and their draws.
 Result<void> select_prefixes(Study& study, Json& detail) {
-  PrefixSelection selection(study.config.sample.seed, study.config.sample.prefixes);
-  UNDERSTUDY_CHECK(study.store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
-    for (const FrameTurn& turn : row.turns) {
-      selection.offer(study.config.logs.source, row.conversation, row.external_id, turn.cut);
-    }
-    return {};
-  }));
-  if (selection.frame_size() == 0) {
+  const auto frame = detail["frame"].get<std::uint64_t>();
+  if (frame == 0) {
     return unexpected(
         ErrorCode::kInput,
         fmt::format("no turn is left to replay: {}; loosen [sample]", detail["excluded"].dump()));
   }
-  std::set<std::pair<std::int64_t, std::uint32_t>> taken;
+  const bool by_risk = study.config.sample.by_risk;
+  UNDERSTUDY_TRY(const Selected drawn,
+                 by_risk ? draw_by_risk(study, frame) : draw_uniformly(study));
+  if (drawn.empty()) {
+    return unexpected(ErrorCode::kUsage,
+                      "chance drew no prefix at all: raise sample.prefixes, or take another seed");
+  }
+  // Before the first draw a selection binds nobody: `plan` may have tried other numbers.
+  UNDERSTUDY_TRY(const std::int64_t draws, study.store.draw_count());
+  if (draws == 0) UNDERSTUDY_CHECK(study.store.clear_prefixes());
+  std::map<std::pair<std::int64_t, std::uint32_t>, std::int64_t> taken;
   std::int64_t next_id = 1;
   UNDERSTUDY_CHECK(study.store.for_each_prefix([&](const PrefixRow& prefix) -> Result<void> {
-    taken.emplace(prefix.conversation, prefix.cut);
+    taken.emplace(std::pair(prefix.conversation, prefix.cut), prefix.id);
     next_id = prefix.id + 1;
     return {};
   }));
-  const double pi = selection.inclusion_probability();
   std::optional<StoredConversation> conversation;
-  std::uint64_t selected = 0;
-  for (const SelectedPrefix& chosen : selection.take()) {
-    ++selected;
-    if (taken.erase({chosen.conversation, chosen.cut}) > 0) continue;
+  for (const SelectedPrefix& chosen : drawn) {
+    if (const auto known = taken.find({chosen.conversation, chosen.cut}); known != taken.end()) {
+      if (by_risk) {
+        UNDERSTUDY_CHECK(study.store.set_inclusion_probability(known->second, chosen.pi));
+      }
+      taken.erase(known);
+      continue;
+    }
     if (!conversation || conversation->id != chosen.conversation) {
       UNDERSTUDY_TRY(conversation, study.store.conversation(chosen.conversation));
     }
@@ -100,7 +142,7 @@ Result<void> select_prefixes(Study& study, Json& detail) {
         {.id = next_id++,
          .conversation = chosen.conversation,
          .cut = chosen.cut,
-         .pi = pi,
+         .pi = chosen.pi,
          .content_hash = content_hash(text.tools, text.messages, chosen.cut)}));
   }
   if (!taken.empty()) {
@@ -108,9 +150,11 @@ Result<void> select_prefixes(Study& study, Json& detail) {
                       "sample.prefixes is smaller than in the draws that are stored: raise it "
                       "again, or use --limit to replay fewer");
   }
-  UNDERSTUDY_CHECK(study.store.set_inclusion_probability(pi));
-  detail["sampled"] = selected;
-  detail["pi"] = rounded(pi);
+  const double share =
+      std::min(1.0, static_cast<double>(study.config.sample.prefixes) / static_cast<double>(frame));
+  if (!by_risk) UNDERSTUDY_CHECK(study.store.set_inclusion_probability(share));
+  detail["sampled"] = drawn.size();
+  detail["pi"] = rounded(share);
   return {};
 }
 
@@ -121,8 +165,16 @@ Result<StageOutcome> sample_stage(Study& study) {
   if (!ingest)
     return unexpected(ErrorCode::kUsage, "nothing is ingested yet: `understudy ingest` first");
   const Digest design = design_fingerprint(study, ingest->fingerprint);
-  const Digest fingerprint =
-      Sha256().field(as_bytes(design)).number(study.config.sample.prefixes).finish();
+  Sha256 drawn_from;
+  drawn_from.field(as_bytes(design)).number(study.config.sample.prefixes);
+  if (study.config.sample.by_risk) {
+    // What is flagged in the logged answers decides who is drawn.
+    UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
+                   select_behaviors(study.config.grade.behaviors, study.directory()));
+    drawn_from.field(kRuleEngineVersion);
+    for (const Behavior& behavior : behaviors) drawn_from.field(as_bytes(behavior.hash));
+  }
+  const Digest fingerprint = drawn_from.finish();
   UNDERSTUDY_TRY(auto detail, stored_detail(study.store, "sample", fingerprint));
   if (detail) return StageOutcome{.up_to_date = true, .detail = std::move(*detail)};
 

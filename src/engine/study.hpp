@@ -77,6 +77,10 @@ struct StageOutcome {
 Result<void> store_stage(StudyStore& store, std::string_view stage, const Digest& fingerprint,
                          const Json& detail);
 
+/// The rules' verdicts of the logged answers, where they are not up to date: needs the frame, and
+/// an open transaction, and no model.
+Result<void> grade_logged_answers(Study& study);
+
 // The stages, in order (pipeline.cpp). Each reads what the one before stored.
 [[nodiscard]] Result<StageOutcome> ingest_stage(Study& study);
 [[nodiscard]] Result<StageOutcome> sample_stage(Study& study);

@@ -196,6 +196,9 @@ struct Parser {
     in.read("prefixes", out.prefixes);
     in.read("draws", out.draws);
     in.read("seed", out.seed);
+    std::size_t design = 0;
+    in.read_choice("design", {"uniform", "risk"}, design);
+    out.by_risk = design == 1;
     in.read("prefix_tokens_max", out.prefix_tokens_max);
     in.read("tokenizer", out.tokenizer);
     in.finish();
@@ -427,6 +430,8 @@ Json manifest_json(const StudyConfig& config) {
       {"deployed", config.deployed ? model_json(*config.deployed) : Json()},
       {"window_tokens", config.window_tokens() ? Json(*config.window_tokens()) : Json()},
   };
+  // Named where it is not the default, so that older studies keep their fingerprints.
+  if (config.sample.by_risk) json["sample"]["design"] = "risk";
   json["roles"] = Json::object();
   for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
   return json;
@@ -449,7 +454,8 @@ std::string study_toml(const StudyTemplate& parts) {
       "# [logs.eligible]             # only conversations with these values, others counted out\n"
       "# \"metadata.training_consent\" = true\n"
       "\n[sample]\n"
-      "# unit = \"turn\"               # every turn alike; or \"final_turn\"\n{}"
+      "# unit = \"turn\"               # every turn alike; or \"final_turn\"\n"
+      "# design = \"uniform\"          # or \"risk\": oftener where Y's own flags are likely\n{}"
       "\n[candidate]\n"
       "model = {}\n"
       "# temperature, top_p, max_tokens: only if set; default is what the server does\n{}"

@@ -45,6 +45,7 @@ struct StudyConfig {
     std::uint64_t prefixes = 2000;
     std::uint32_t draws = 1;
     std::string seed = "1";
+    bool by_risk = false;  ///< design = "risk": prefixes like those that Y's flags follow, oftener
     std::optional<std::uint32_t> prefix_tokens_max;
     std::string tokenizer;  ///< "llama/…"; empty: an embedded candidate's own, else an estimate
   } sample;

@@ -1,5 +1,7 @@
 #include "engine/units.hpp"
 
+#include <algorithm>
+
 namespace understudy {
 namespace {
 
@@ -19,6 +21,7 @@ Result<Units> replayed_units(StudyStore& store, Arm arm) {
     units.keys.push_back(pack_draw_key(status.key));
     units.clusters.push_back(prefixes.clusters.at(prefix));
     units.logged.push_back(prefixes.keys.at(prefix));
+    if (!prefixes.weights.empty()) units.weights.push_back(prefixes.weights.at(prefix));
     return {};
   }));
   return units;
@@ -51,9 +54,12 @@ Result<Units> logged_units_of_prefixes(StudyStore& store) {
   Units units;
   UNDERSTUDY_CHECK(store.for_each_prefix_cluster([&](const PrefixCluster& prefix) -> Result<void> {
     units.clusters.push_back(prefix.cluster);
+    units.weights.push_back(1 / prefix.pi);
     units.keys.push_back(logged_key(prefix.conversation, prefix.cut));
     return {};
   }));
+  const auto differs = [&](double weight) { return weight != units.weights.front(); };
+  if (std::none_of(units.weights.begin(), units.weights.end(), differs)) units.weights = {};
   units.logged = units.keys;
   return units;
 }

@@ -17,6 +17,7 @@ namespace understudy {
 struct Units {
   std::vector<std::int64_t> keys;       ///< packed DrawKeys
   std::vector<std::uint64_t> clusters;  ///< parallel to keys
+  std::vector<double> weights;          ///< parallel: 1 / pi of the prefix; empty: all equal
   /// Parallel: key of the logged answer to the same prefix. Empty for the frame, which is millions
   /// of logged answers: there it would repeat the keys.
   std::vector<std::int64_t> logged;
@@ -24,6 +25,9 @@ struct Units {
   std::map<std::string, std::uint64_t> failed;
 
   [[nodiscard]] std::uint64_t failed_count() const;
+  [[nodiscard]] double weight(std::size_t unit) const {
+    return weights.empty() ? 1 : weights[unit];
+  }
 };
 
 [[nodiscard]] Result<Units> units_of(StudyStore& store, Arm arm);

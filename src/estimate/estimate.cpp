@@ -27,7 +27,6 @@ struct Work {
   BehaviorEstimate out;
   std::array<CorrectedRate, kArmCount> corrected;
   std::optional<OldRate> old;
-  bool regressed = false;
 
   [[nodiscard]] const ArmSummary* summary(Arm arm) const {
     const auto& found = input->arm(arm);
@@ -228,6 +227,14 @@ double unit(double per_100k) {
   return per_100k / kPer100k;
 }
 
+RateOptions rate_options(const BehaviorInput& input, const EstimateOptions& options) {
+  RateOptions bounds{options.level, options.anytime, 1e-4};
+  if (input.previous && input.previous->per_100k > 0) {
+    bounds.expected_rate = unit(input.previous->per_100k);
+  }
+  return bounds;
+}
+
 struct Pivot {
   double offset = 0;
   double variance = 0;
@@ -293,6 +300,12 @@ void set_forecast(Work& work, const Unshrunk& value, std::string method) {
   forecast.method = std::move(method);
 }
 
+// What counts as a regression: rates outside the old one times [1/3, 3], its own error allowed for.
+Interval guard_bounds(const OldRate& old) {
+  const double spread = std::exp(1.959963984540054 * std::sqrt(old.log_variance));
+  return {old.share / 3 / spread, 3 * old.share * spread};
+}
+
 bool shrinks(Work& work, const EstimateOptions& options) {
   const ArmSummary* x = work.summary(Arm::kCandidate);
   work.out.forecast.level = options.level;
@@ -304,10 +317,8 @@ bool shrinks(Work& work, const EstimateOptions& options) {
     set_forecast(work, plain, "unshrunk");
     return false;
   }
-  const double spread = std::exp(1.959963984540054 * std::sqrt(work.old->log_variance));
-  work.regressed = plain.interval.lo > 3 * work.old->share * spread ||
-                   plain.interval.hi < work.old->share / 3 / spread;
-  if (work.regressed) {
+  const Interval bounds = guard_bounds(*work.old);
+  if (plain.interval.lo > bounds.hi || plain.interval.hi < bounds.lo) {
     work.raise(Alarm::kRegression);
     set_forecast(work, plain, "unshrunk (regression)");
     return false;
@@ -326,13 +337,32 @@ ChangeEvidence evidence_of(const Work& work, const EstimateOptions& options) {
           rate.recall_flagged, rate.recall_positives,  pivot.offset, pivot.variance};
 }
 
-// The point is the posterior's. The interval also spans the unshrunk one: where the prior is wrong
-// it must not hide what the draws alone leave open.
+// Shrunk without an alarm, a rate may still lie past the guard's bounds where events are too few to
+// tell. An end of the interval that passes them is therefore taken at a twentieth of the error: a
+// guard that is silent must not be silent beside an interval that misses. Without an event nothing
+// was shrunk: the upper end is what so many draws bound.
+Interval guarded_interval(const Work& work, const Pivot& pivot, const Unshrunk& plain,
+                          const EstimateOptions& options) {
+  const Interval& interval = plain.interval;
+  const Interval bounds = guard_bounds(*work.old);
+  if (plain.point <= 0 || (interval.lo >= bounds.lo && interval.hi <= bounds.hi)) return interval;
+  RateOptions strict = rate_options(*work.input, options);
+  strict.level = 1 - (1 - options.level) / 20;
+  const CorrectedRate rate =
+      corrected_rate(*work.summary(Arm::kCandidate), work.input->recall, strict);
+  const Interval wide = unshrunk(rate, pivot, strict.level).interval;
+  return {interval.lo < bounds.lo ? wide.lo : interval.lo,
+          interval.hi > bounds.hi ? wide.hi : interval.hi};
+}
+
+// The point is the posterior's. The interval is the unshrunk one, stretched: where the prior is
+// wrong it must not hide what the draws alone leave open.
 void shrunk_forecast(Work& work, const ChangePosterior& posterior, const EstimateOptions& options) {
   const Pivot pivot = pivot_of(work, options.history);
   const Unshrunk plain = unshrunk(work.rate(Arm::kCandidate), pivot, options.level);
   const double old = work.old->share;
-  Unshrunk value{std::min(old * std::exp(posterior.median), 1.0), plain.interval};
+  Unshrunk value{std::min(old * std::exp(posterior.median), 1.0),
+                 guarded_interval(work, pivot, plain, options)};
   if (options.history) {
     // Past releases make the posterior's own interval trustworthy; draws without an event, and
     // hence without a lower end, still leave their upper bound open.
@@ -374,14 +404,11 @@ Work first_pass(const BehaviorInput& input, const EstimateOptions& options) {
   work.out.name = input.name;
   work.out.version = input.version;
   work.out.hash = input.hash;
-  RateOptions rate_options{options.level, options.anytime, 1e-4};
-  if (input.previous && input.previous->per_100k > 0) {
-    rate_options.expected_rate = unit(input.previous->per_100k);
-  }
+  const RateOptions bounds = rate_options(input, options);
   for (std::size_t i = 0; i < kArmCount; ++i) {
     if (!input.arms[i]) continue;
-    work.corrected[i] = corrected_rate(*input.arms[i], input.recall, rate_options);
-    work.out.arms[i] = arm_estimate(*input.arms[i], work.corrected[i], rate_options);
+    work.corrected[i] = corrected_rate(*input.arms[i], input.recall, bounds);
+    work.out.arms[i] = arm_estimate(*input.arms[i], work.corrected[i], bounds);
   }
   work.old = old_rate(work);
   if (work.old) work.out.previous_per_100k = kPer100k * work.old->share;

@@ -235,6 +235,23 @@ TEST(Estimate, RegressionSwitchesShrinkageOff) {
   EXPECT_GT(*near.forecast.per_100k, 500);
 }
 
+TEST(Estimate, AnEndPastTheGuardIsTakenAtATwentiethOfTheError) {
+  BehaviorInput input;
+  input.name = "x";
+  input.arm(Arm::kCandidate) = plain_arm(100'000, 2, Oracle::kPresent);
+  input.recall = {{"known", 200, 170, false}};
+  input.previous = PreviousRate{1.7, {}, {}};
+  // Two events may be a rate of 1e-4, six times the old one: no alarm, so no miss either.
+  const BehaviorEstimate estimate = estimate_one(input);
+  EXPECT_THAT(estimate.alarms, Not(Contains(Alarm::kRegression)));
+  EXPECT_LT(*estimate.arm(Arm::kCandidate)->corrected.hi, 10);
+  EXPECT_GT(*estimate.forecast.hi, 10);
+  // Where the interval stays within the guard's bounds it is what the draws say.
+  input.previous = PreviousRate{7, {}, {}};
+  const BehaviorEstimate inside = estimate_one(input);
+  EXPECT_EQ(*inside.forecast.hi, *inside.arm(Arm::kCandidate)->corrected.hi);
+}
+
 TEST(Estimate, ForecastOfNothingSeenLeansOnTheDeployedRateAndKeepsTheFloor) {
   BehaviorInput input;
   input.arm(Arm::kCandidate) = plain_arm(150, 0);

@@ -32,7 +32,8 @@ struct ChangePosterior {
 /// With `history`: its mixture prior. Without: Student's t with 3 or 8 degrees of freedom, averaged
 /// with center and scale over how well they explain the behaviors at hand, around center 0 ± 0.15
 /// and scale 0.59 ×/÷ 1.65 (ln 2 · 0.85: the documented default, all that one behavior alone has to
-/// go by). Results do not depend on the order.
+/// go by). From ten behaviors on also over whether their rates spread evenly between two ends, from
+/// which changes lead back (regression to the mean). Results do not depend on the order.
 [[nodiscard]] std::vector<ChangePosterior> change_posteriors(
     std::span<const ChangeEvidence> evidence, const std::optional<HistoryFit>& history,
     double level);

@@ -1,7 +1,8 @@
 #pragma once
-// Simple random selection of prefixes without replacement: each turn of the frame has a seeded hash
-// of its identity, and the n smallest are taken. Every turn has inclusion probability n / N, and a
-// larger n keeps what a smaller one took.
+// Selection of prefixes by a seeded hash of their identity. Simple random without replacement: the
+// n smallest hashes are taken, every turn has inclusion probability n / N. Poisson: a turn is taken
+// where its hash, as a number in [0, 1), is below its own probability. In both, a larger n keeps
+// what a smaller one took.
 
 #include <cstdint>
 #include <string>
@@ -15,6 +16,7 @@ struct SelectedPrefix {
   std::uint32_t cut = 0;
   std::uint64_t work_order = 0;  ///< seeded hash of the conversation
   std::uint64_t rank = 0;        ///< seeded hash of the prefix: the n smallest are in
+  double pi = 1;                 ///< inclusion probability
 };
 
 class PrefixSelection {
@@ -35,6 +37,20 @@ class PrefixSelection {
   std::uint64_t prefixes_max_;
   std::uint64_t frame_size_ = 0;
   std::vector<SelectedPrefix> heap_;  // largest rank first
+};
+
+class PoissonSelection {
+ public:
+  explicit PoissonSelection(std::string seed) : seed_(std::move(seed)) {}
+  /// Once for every turn of the frame, in any order; pi in (0, 1].
+  void offer(std::string_view source, std::int64_t conversation, std::string_view external_id,
+             std::uint32_t cut, double pi);
+  /// As PrefixSelection::take.
+  [[nodiscard]] std::vector<SelectedPrefix> take();
+
+ private:
+  std::string seed_;
+  std::vector<SelectedPrefix> selected_;
 };
 
 }  // namespace understudy

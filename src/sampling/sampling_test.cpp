@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <set>
+#include <vector>
 
 #include "sampling/frame.hpp"
 #include "sampling/prefix_selection.hpp"
+#include "sampling/risk_score.hpp"
 
 namespace understudy {
 namespace {
@@ -95,6 +98,97 @@ TEST(Selection, TakesEveryTurnEquallyOften) {
     }
   }
   for (const int count : taken) EXPECT_NEAR(count, 100, 39);
+}
+
+TEST(Poisson, TakesEveryTurnAsOftenAsItsProbabilitySays) {
+  // 2,000 seeds: a share of 0.1 has standard deviation 0.0067, one of 0.5 has 0.011.
+  std::array<int, 2> taken{};
+  for (int seed = 0; seed < 2000; ++seed) {
+    PoissonSelection selection(std::to_string(seed));
+    selection.offer("logs", 1, "a", 1, 0.1);
+    selection.offer("logs", 1, "a", 3, 0.5);
+    for (const SelectedPrefix& prefix : selection.take()) {
+      EXPECT_EQ(prefix.pi, prefix.cut == 1 ? 0.1 : 0.5);
+      ++taken.at(prefix.cut / 2);
+    }
+  }
+  EXPECT_NEAR(taken[0] / 2000.0, 0.1, 0.03);
+  EXPECT_NEAR(taken[1] / 2000.0, 0.5, 0.05);
+}
+
+TEST(Poisson, ALargerSelectionKeepsTheSmaller) {
+  PoissonSelection small("1"), large("1");
+  for (int i = 0; i < 1000; ++i) {
+    small.offer("logs", i, std::to_string(i), 1, 0.1);
+    large.offer("logs", i, std::to_string(i), 1, 0.3);
+  }
+  std::set<std::int64_t> kept;
+  for (const SelectedPrefix& prefix : large.take()) kept.insert(prefix.conversation);
+  for (const SelectedPrefix& prefix : small.take()) {
+    EXPECT_TRUE(kept.contains(prefix.conversation));
+  }
+}
+
+TEST(RiskDesign, ProbabilitiesSumToWhatIsWantedAndHaveAFloor) {
+  std::vector<float> sizes(1000, 1.0F);
+  for (std::size_t i = 0; i < 20; ++i) sizes[i] = 200;  // certain to be drawn
+  for (const std::uint64_t wanted : std::array<std::uint64_t, 4>{10, 100, 300, 900}) {
+    const RiskDesign design(sizes, wanted);
+    double sum = 0;
+    for (const float size : sizes) sum += design.pi(static_cast<double>(size));
+    EXPECT_NEAR(sum, static_cast<double>(wanted), 1e-6);
+    EXPECT_GE(design.pi(1), 0.3 * static_cast<double>(wanted) / 1000);
+    EXPECT_GE(design.pi(200), design.pi(1));
+    EXPECT_LE(design.pi(200), 1);
+  }
+  EXPECT_EQ(RiskDesign(sizes, 300).pi(200), 1);
+}
+
+TEST(RiskDesign, AllAreDrawnWhereAsManyAreWanted) {
+  const std::vector<float> sizes = {1, 2, 3};
+  EXPECT_EQ(RiskDesign(sizes, 3).pi(1), 1);
+}
+
+// Half of the texts ask about one thing, a tenth of those are flagged, others hardly ever.
+std::vector<RiskExample> examples_about(const std::string& risky, int count) {
+  std::vector<RiskExample> examples;
+  for (int i = 0; i < count; ++i) {
+    const bool about = i % 2 == 0;
+    const auto messages =
+        dialogue({"number " + std::to_string(i % 97) + " please " + (about ? risky : "garden")});
+    examples.push_back({risk_features(messages, ""), about && i % 20 == 0 ? 1U : 0U});
+  }
+  return examples;
+}
+
+TEST(RiskScore, LearnsWhatFlagsFollow) {
+  const auto examples = examples_about("calculator", 4000);
+  const std::vector<RiskTarget> targets = {{.bit = 0, .rate = 0.05}};
+  const RiskModel model(examples, targets);
+  const double risky = model.draw_size(risk_features(dialogue({"use the calculator"}), ""));
+  const double other = model.draw_size(risk_features(dialogue({"water the garden"}), ""));
+  EXPECT_GT(risky, 3 * other);
+  EXPECT_GT(other, 0);
+}
+
+TEST(RiskScore, WithoutFlagsEveryTextIsAlike) {
+  const auto examples = examples_about("calculator", 100);
+  const std::vector<RiskTarget> targets = {{.bit = 5, .rate = 0.1}};
+  const RiskModel model(examples, targets);
+  EXPECT_EQ(model.draw_size(risk_features(dialogue({"one"}), "")),
+            model.draw_size(risk_features(dialogue({"two"}), "[]")));
+}
+
+TEST(RiskScore, FeaturesAreSortedDistinctAndInRange) {
+  const auto features = risk_features(dialogue({"The cat and the CAT and the cat"}), "[{}]");
+  for (std::size_t i = 0; i < features.size(); ++i) {
+    EXPECT_GE(features[i].index, 1);
+    EXPECT_LE(features[i].index, kRiskFeatures);
+    if (i > 0) {
+      EXPECT_GT(features[i].index, features[i - 1].index);
+    }
+  }
+  EXPECT_NE(features, risk_features(dialogue({"The cat and the dog"}), "[{}]"));
 }
 
 }  // namespace

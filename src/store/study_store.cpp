@@ -410,6 +410,10 @@ Result<StoredConversation> StudyStore::framed_conversation(std::int64_t id) {
   return stored;
 }
 
+Result<void> StudyStore::clear_prefixes() {
+  return database_->execute("DELETE FROM prefix");
+}
+
 Result<void> StudyStore::add_prefix(const PrefixRow& prefix) {
   UNDERSTUDY_TRY(Statement* const insert, cached("INSERT INTO prefix VALUES (?, ?, ?, ?, ?)"));
   return insert->bind(1, prefix.id)
@@ -423,6 +427,11 @@ Result<void> StudyStore::add_prefix(const PrefixRow& prefix) {
 Result<void> StudyStore::set_inclusion_probability(double pi) {
   UNDERSTUDY_TRY(Statement* const update, cached("UPDATE prefix SET pi = ?"));
   return update->bind(1, pi).run();
+}
+
+Result<void> StudyStore::set_inclusion_probability(std::int64_t prefix, double pi) {
+  UNDERSTUDY_TRY(Statement* const update, cached("UPDATE prefix SET pi = ? WHERE id = ?"));
+  return update->bind(1, pi).bind(2, prefix).run();
 }
 
 Result<void> StudyStore::for_each_prefix(
@@ -446,8 +455,8 @@ Result<void> StudyStore::for_each_prefix(
 
 Result<void> StudyStore::for_each_prefix_cluster(const PrefixClusterVisitor& visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT p.id, p.conversation, p.cut, f.cluster FROM prefix p "
-                                    "JOIN frame f ON f.conversation = p.conversation "
+                 database_->prepare("SELECT p.id, p.conversation, p.cut, f.cluster, p.pi FROM "
+                                    "prefix p JOIN frame f ON f.conversation = p.conversation "
                                     "ORDER BY p.id"));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
@@ -455,7 +464,8 @@ Result<void> StudyStore::for_each_prefix_cluster(const PrefixClusterVisitor& vis
     UNDERSTUDY_CHECK(visit({.id = statement.integer(0),
                             .conversation = statement.integer(1),
                             .cut = static_cast<std::uint32_t>(statement.integer(2)),
-                            .cluster = as_unsigned(statement.integer(3))}));
+                            .cluster = as_unsigned(statement.integer(3)),
+                            .pi = statement.real(4)}));
   }
 }
 

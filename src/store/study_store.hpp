@@ -52,6 +52,7 @@ struct PrefixCluster {
   std::int64_t conversation = 0;
   std::uint32_t cut = 0;
   std::uint64_t cluster = 0;
+  double pi = 1;  ///< inclusion probability
 };
 
 struct DrawKey {
@@ -129,9 +130,13 @@ class StudyStore {
   /// Conversations that have turns in the frame, with text.
   Result<void> for_each_framed(const ConversationVisitor& visit);
   [[nodiscard]] Result<StoredConversation> framed_conversation(std::int64_t id);
+  /// Draws must be none.
+  Result<void> clear_prefixes();
   Result<void> add_prefix(const PrefixRow& prefix);
   /// Same inclusion probability for all: the design gives every prefix the same.
   Result<void> set_inclusion_probability(double pi);
+  /// Of one prefix, where the design weighs prefixes.
+  Result<void> set_inclusion_probability(std::int64_t prefix, double pi);
   Result<void> for_each_prefix(const std::function<Result<void>(const PrefixRow&)>& visit);
   /// By prefix id, with the cluster of its conversation.
   using PrefixClusterVisitor = std::function<Result<void>(const PrefixCluster&)>;

@@ -1,0 +1,359 @@
+#include "engine/plan.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <set>
+
+#include "engine/arm_draws.hpp"
+#include "engine/judge_grading.hpp"
+#include "engine/units.hpp"
+#include "estimate/estimate.hpp"
+#include "estimate/power.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr double kLevel = 0.95;
+constexpr double kPower = 0.8;
+constexpr std::array kRatios = {0.5, 1.5, 2.0, 3.0, 5.0};
+constexpr double kNextLabels = 100;
+constexpr std::size_t kMeasuredPrefixes = 300;
+// What is assumed where nothing was measured.
+constexpr double kRubricTokens = 600;
+constexpr double kVerdictTokens = 80;
+constexpr double kServedTokensPerSecond = 40;     // each connection
+constexpr double kEmbeddedTokensPerSecond = 250;  // all together
+
+bool is_served(const std::string& model) {
+  return !model.starts_with("llama/") && !model.starts_with("recorded/");
+}
+
+struct MeanTokens {
+  double prompt = 0, answer = 0;
+};
+
+// Tokens of the first prefixes in the order of work, which are a random part of all.
+Result<MeanTokens> mean_tokens(Study& study, const std::vector<PrefixPlace>& prefixes) {
+  UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study.tokenizer());
+  const auto window = study.config.window_tokens();
+  MeanTokens mean;
+  const std::size_t count = std::min(prefixes.size(), kMeasuredPrefixes);
+  for (std::size_t i = 0; i < count; ++i) {
+    UNDERSTUDY_TRY(const StoredConversation stored,
+                   study.store.conversation(prefixes[i].conversation));
+    const auto& messages = stored.conversation.messages;
+    double prompt = static_cast<double>(tokenizer->prompt_overhead_tokens());
+    for (std::size_t m = 0; m < prefixes[i].cut; ++m) {
+      prompt += static_cast<double>(tokenizer->message_tokens(messages[m]));
+    }
+    double answer = static_cast<double>(tokenizer->message_tokens(messages.at(prefixes[i].cut)));
+    if (window) answer = std::min(answer, static_cast<double>(*window));
+    mean.prompt += prompt / static_cast<double>(count);
+    mean.answer += answer / static_cast<double>(count);
+  }
+  return mean;
+}
+
+// What one role will be asked in all, and what of it is done.
+struct Asked {
+  std::string role, model;
+  double calls = 0, done = 0;
+  MeanTokens each;
+  bool measured = false;  ///< tokens from what was asked already
+};
+
+double cost_of(const StudyConfig& config, const Asked& asked, double calls) {
+  const auto price = config.prices.find(asked.model);
+  if (price == config.prices.end()) return 0;
+  return calls *
+         (asked.each.prompt * price->second.input + asked.each.answer * price->second.output) / 1e6;
+}
+
+double seconds_of(const StudyConfig& config, const Asked& asked) {
+  const double left = std::max(asked.calls - asked.done, 0.0);
+  const double tokens = left * asked.each.answer;
+  if (!is_served(asked.model)) return tokens / kEmbeddedTokensPerSecond;
+  const double connections = std::min<double>(config.replay.max_connections, std::max(left, 1.0));
+  return tokens / (kServedTokensPerSecond * connections);
+}
+
+Json asked_json(const StudyConfig& config, const Asked& asked) {
+  const bool priced = config.prices.contains(asked.model);
+  return {{"role", asked.role},
+          {"model", asked.model},
+          {"calls", rounded(std::ceil(asked.calls))},
+          {"calls_left", rounded(std::ceil(std::max(asked.calls - asked.done, 0.0)))},
+          {"prompt_tokens", rounded(std::ceil(asked.calls * asked.each.prompt))},
+          {"completion_tokens", rounded(std::ceil(asked.calls * asked.each.answer))},
+          {"tokens_from", asked.measured ? "what was asked already" : "lengths in the logs"},
+          {"cost", priced ? Json(rounded(cost_of(config, asked, asked.calls))) : Json()},
+          {"seconds_left", rounded(seconds_of(config, asked))}};
+}
+
+// What the logs say of a behavior, if a rule could read them.
+struct LoggedRate {
+  std::string name;
+  bool has_judge = false;
+  std::optional<EventCount> deployed;
+};
+
+class Planner {
+ public:
+  Planner(Study& study, std::vector<Behavior> behaviors)
+      : study_(study), behaviors_(std::move(behaviors)) {}
+
+  Result<Json> plan() {
+    UNDERSTUDY_TRY(prefixes_, prefix_places(study_.store));
+    UNDERSTUDY_CHECK(read_rates());
+    UNDERSTUDY_CHECK(read_draws());
+    UNDERSTUDY_TRY(const MeanTokens tokens, mean_tokens(study_, prefixes_));
+    UNDERSTUDY_CHECK(count_calls(tokens));
+    Json plan = {{"schema", "understudy.plan/1"},
+                 {"understudy_version", UNDERSTUDY_VERSION},
+                 {"manifest_hash",
+                  hex(sha256(write_json(manifest_json(study_.config), JsonStyle::kCanonical)))},
+                 {"unit", study_.config.sample.unit == Unit::kTurn ? "turn" : "final_turn"},
+                 {"level", kLevel}};
+    UNDERSTUDY_TRY(plan["prefixes"], prefixes_json());
+    plan["draws"] = prefixes_.size() * study_.config.sample.draws;
+    plan["roles"] = Json::array();
+    for (const Asked& asked : asked_) plan["roles"].push_back(asked_json(study_.config, asked));
+    plan["total"] = total_json();
+    plan["floor_per_100k"] = rounded(1e5 * zero_event_upper(effective_draws_, kLevel));
+    plan["behaviors"] = behaviors_json();
+    plan["labels"] = labels_json();
+    plan["assumptions"] = assumptions();
+    return plan;
+  }
+
+ private:
+  Result<void> read_rates() {
+    UNDERSTUDY_TRY(const Units units, units_of(study_.store, Arm::kDeployed));
+    ClusterSizes sizes;
+    for (const std::uint64_t cluster : units.clusters) sizes.add(cluster);
+    sizes.finish();
+    for (const Behavior& behavior : behaviors_) {
+      LoggedRate rate{behavior.id, behavior.judge.has_value(), std::nullopt};
+      if (!is_screened_by_judge(behavior)) {
+        UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
+        ArmVerdicts verdicts(sizes);
+        UNDERSTUDY_CHECK(study_.store.for_each_verdict_block(
+            rule, Arm::kDeployed,
+            [&](std::uint64_t first, std::uint64_t,
+                const std::vector<SparseVerdict>& entries) -> Result<void> {
+              for (const SparseVerdict& entry : entries) {
+                verdicts.add(entry.verdict, {.cluster = units.clusters.at(first + entry.position)});
+              }
+              return {};
+            }));
+        rate.deployed = summarize(std::move(verdicts)).screen;
+      }
+      rates_.push_back(std::move(rate));
+    }
+    return {};
+  }
+
+  // How many independent draws the design is worth where nothing is seen.
+  Result<void> read_draws() {
+    UNDERSTUDY_TRY(const Units units, logged_units_of_prefixes(study_.store));
+    ClusterSizes sizes;
+    for (std::size_t i = 0; i < units.clusters.size(); ++i) {
+      sizes.add(units.clusters[i], units.weight(i));
+      users_.insert(units.clusters[i]);
+    }
+    sizes.finish();
+    effective_draws_ = std::max(1 / summarize(ArmVerdicts(sizes)).screen.w_next, 1.0);
+    return {};
+  }
+
+  [[nodiscard]] double draws_per_arm() const {
+    return static_cast<double>(prefixes_.size()) * study_.config.sample.draws;
+  }
+
+  Result<void> count_calls(const MeanTokens& tokens) {
+    UNDERSTUDY_TRY(Spending* const spending, study_.spending());
+    const StudyConfig& config = study_.config;
+    std::vector<Arm> replayed = {Arm::kCandidate};
+    if (config.deployed) replayed.push_back(Arm::kDeployedReplay);
+    for (const Arm arm : replayed) {
+      UNDERSTUDY_TRY(const ArmDraws draws, ArmDraws::load(study_, arm, prefixes_));
+      Asked asked{draws.role(), study_.model_config(draws.role()).model,
+                  static_cast<double>(draws.total()), static_cast<double>(draws.done()), tokens};
+      const Usage used = spending->used(draws.role());
+      if (draws.done() > 0 && used.completion_tokens > 0) {
+        asked.each = {static_cast<double>(used.prompt_tokens) / asked.done,
+                      static_cast<double>(used.completion_tokens) / asked.done};
+        asked.measured = true;
+      }
+      asked_.push_back(asked);
+    }
+    if (!config.roles.contains("judge")) return {};
+    const auto arms = static_cast<double>(replayed.size());
+    double calls = 0;
+    for (const LoggedRate& rate : rates_) {
+      if (!rate.has_judge) continue;
+      if (!rate.deployed) {
+        // All drawn answers, and the logged ones to the same prefixes.
+        calls += arms * draws_per_arm() + static_cast<double>(prefixes_.size());
+      } else {
+        // Flags: those of the logs, and as many in the replays as the logs make expect.
+        calls += static_cast<double>(rate.deployed->k) + arms * draws_per_arm() * rate.deployed->y;
+      }
+    }
+    asked_.push_back({"judge",
+                      config.roles.at("judge").model,
+                      calls,
+                      0,
+                      {tokens.prompt + tokens.answer + kRubricTokens, kVerdictTokens}});
+    return {};
+  }
+
+  Result<Json> prefixes_json() {
+    UNDERSTUDY_TRY(const auto sample, study_.store.stage("sample"));
+    UNDERSTUDY_ASSERT(sample.has_value());
+    UNDERSTUDY_TRY(const Json drawn, parse_json(sample->detail));
+    return Json{{"frame", drawn["frame"]},
+                {"sampled", drawn["sampled"]},
+                {"share", drawn["pi"]},
+                {"clusters", users_.size()},
+                {"effective_draws", rounded(effective_draws_)},
+                {"design", study_.config.sample.by_risk ? "risk" : "uniform"}};
+  }
+
+  [[nodiscard]] Json total_json() const {
+    double calls = 0, left = 0, prompt = 0, answer = 0, cost = 0, cost_left = 0, seconds = 0;
+    Json unpriced = Json::array();
+    for (const Asked& asked : asked_) {
+      const double rest = std::max(asked.calls - asked.done, 0.0);
+      calls += std::ceil(asked.calls);
+      left += std::ceil(rest);
+      prompt += asked.calls * asked.each.prompt;
+      answer += asked.calls * asked.each.answer;
+      cost += cost_of(study_.config, asked, asked.calls);
+      cost_left += cost_of(study_.config, asked, rest);
+      seconds += seconds_of(study_.config, asked);
+      if (is_served(asked.model) && !study_.config.prices.contains(asked.model)) {
+        unpriced.push_back(asked.model);
+      }
+    }
+    // Without the price of a served model the cost isn't known, and is not said to be nothing.
+    return {{"calls", rounded(calls)},
+            {"calls_left", rounded(left)},
+            {"prompt_tokens", rounded(std::ceil(prompt))},
+            {"completion_tokens", rounded(std::ceil(answer))},
+            {"cost", unpriced.empty() ? Json(rounded(cost)) : Json()},
+            {"cost_left", unpriced.empty() ? Json(rounded(cost_left)) : Json()},
+            {"unpriced", unpriced},
+            {"seconds_left", rounded(seconds)}};
+  }
+
+  static RateCount effective(const EventCount& count) {
+    return {count.y * count.y / count.v, count.y / count.v};
+  }
+
+  [[nodiscard]] Json behaviors_json() const {
+    Json list = Json::array();
+    for (const LoggedRate& rate : rates_) {
+      Json entry = {{"name", rate.name},
+                    {"deployed_per_100k", nullptr},
+                    {"expected_events", nullptr},
+                    {"power", Json::array()},
+                    {"draws_to_see_twice", nullptr}};
+      if (rate.deployed) entry["deployed_per_100k"] = rounded(1e5 * rate.deployed->y);
+      if (rate.deployed && rate.deployed->k > 0) {
+        const RateCount known = effective(*rate.deployed);
+        entry["expected_events"] = rounded(draws_per_arm() * rate.deployed->y);
+        for (const double ratio : kRatios) {
+          if (ratio * rate.deployed->y > 1) continue;
+          entry["power"].push_back(
+              {{"ratio", ratio},
+               {"power", rounded(direction_power(known, effective_draws_, ratio, kLevel))}});
+        }
+        if (const auto draws = draws_for_power(known, 2, kLevel, kPower)) {
+          entry["draws_to_see_twice"] = rounded(*draws * draws_per_arm() / effective_draws_);
+        }
+      }
+      list.push_back(std::move(entry));
+    }
+    return list;
+  }
+
+  // Where the next hundred human labels narrow an answer most: among the flags that are expected,
+  // or among what the rule passes. A thing of which no example was logged counts at the floor.
+  [[nodiscard]] Json labels_json() const {
+    struct Gain {
+      double gain;
+      Json entry;
+    };
+    std::vector<Gain> gains;
+    const auto add = [&](const std::string& name, const char* among, double labels, double now,
+                         double after) {
+      gains.push_back({std::log(now / after),
+                       {{"behavior", name},
+                        {"among", among},
+                        {"labels", rounded(labels)},
+                        {"hi_over_lo_now", rounded(now)},
+                        {"hi_over_lo_after", rounded(after)}}});
+    };
+    for (const LoggedRate& rate : rates_) {
+      if (!rate.deployed) continue;
+      const double flags = std::floor(draws_per_arm() * rate.deployed->y);
+      const double labels = std::min(flags, kNextLabels);
+      if (labels >= 1) {
+        add(rate.name, "flags", labels, flag_label_spread(0, 0),
+            flag_label_spread(labels / 2, labels));
+      }
+      const double seen =
+          std::min(std::max(rate.deployed->y, zero_event_upper(effective_draws_, 0.5)), 0.5);
+      add(rate.name, "passed", kNextLabels, passed_label_spread(seen, 0),
+          passed_label_spread(seen, kNextLabels));
+    }
+    std::stable_sort(gains.begin(), gains.end(),
+                     [](const Gain& a, const Gain& b) { return a.gain > b.gain; });
+    Json list = Json::array();
+    for (Gain& gain : gains) list.push_back(std::move(gain.entry));
+    return list;
+  }
+
+  [[nodiscard]] Json assumptions() const {
+    Json list = Json::array();
+    list.push_back("the candidate behaves as often as the deployed model, unless a ratio is named");
+    list.push_back(
+        fmt::format("time: {} tokens a second on each connection of a server, {} in all "
+                    "embedded",
+                    kServedTokensPerSecond, kEmbeddedTokensPerSecond));
+    if (study_.config.roles.contains("judge")) {
+      list.push_back(
+          fmt::format("a question to the judge: the transcript and {} tokens; its "
+                      "answer: {} tokens",
+                      kRubricTokens, kVerdictTokens));
+    }
+    list.push_back("labels: none yet; half of the flags are right; nothing found among the rest");
+    return list;
+  }
+
+  Study& study_;
+  std::vector<Behavior> behaviors_;
+  std::vector<PrefixPlace> prefixes_;
+  std::vector<LoggedRate> rates_;
+  std::vector<Asked> asked_;
+  std::set<std::uint64_t> users_;
+  double effective_draws_ = 1;
+};
+
+}  // namespace
+
+Result<Json> plan_study(Study& study) {
+  UNDERSTUDY_CHECK(ingest_stage(study));
+  UNDERSTUDY_CHECK(sample_stage(study));
+  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  UNDERSTUDY_CHECK(grade_logged_answers(study));
+  UNDERSTUDY_CHECK(transaction.commit());
+  UNDERSTUDY_TRY(std::vector<Behavior> behaviors,
+                 select_behaviors(study.config.grade.behaviors, study.directory()));
+  return Planner(study, std::move(behaviors)).plan();
+}
+
+}  // namespace understudy
