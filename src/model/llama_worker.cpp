@@ -142,7 +142,7 @@ std::size_t LlamaWorker::reuse(const Placement& placement) {
 }
 
 void LlamaWorker::add(LlamaToken token, std::size_t position, std::size_t slot, bool wanted) {
-  if (wanted) wanted_.push_back({slot, static_cast<std::int32_t>(tokens_.size())});
+  if (wanted) wanted_.push_back({slot, static_cast<std::int32_t>(tokens_.size()), 0});
   tokens_.push_back(token);
   positions_.push_back(static_cast<llama_pos>(position));
   ids_.push_back(static_cast<llama_seq_id>(slot));
@@ -197,7 +197,8 @@ bool LlamaWorker::compute() {
   batch.n_seq_id = id_counts_.data();
   batch.seq_id = id_lists.data();
   batch.logits = wanted_flags_.data();
-  const auto threads = static_cast<std::int32_t>(threads_.threads());
+  step_threads_ = threads_.threads();
+  const auto threads = static_cast<std::int32_t>(step_threads_);
   llama_set_n_threads(context_.get(), threads, threads);
   const std::int64_t started_us = clock_.now_us();
   const bool done = llama_decode(context_.get(), batch) == 0;
@@ -220,16 +221,36 @@ void LlamaWorker::step() {
     }
     exchange_.completion_tokens += wanted_.size();
   }
-  for (const Wanted wanted : wanted_) advance(wanted);
+  choose_tokens();
+  for (const Wanted& wanted : wanted_) advance(wanted);
 }
 
-void LlamaWorker::advance(Wanted wanted) {
-  Answer& answer = *answers_[wanted.slot];
-  const float* logits = llama_get_logits_ith(context_.get(), wanted.batch_index);
-  UNDERSTUDY_ASSERT(logits != nullptr);
+/// On as many threads as the step before: for eight answers it takes a tenth of a step's time.
+void LlamaWorker::choose_tokens() {
   const auto count = static_cast<std::size_t>(llama_vocab_n_tokens(vocab_));
-  const auto token = static_cast<LlamaToken>(choose_token(
-      {logits, count}, answer.temperature, answer.top_p, answer.rng.uniform(), scratch_));
+  std::vector<const float*> logits;
+  for (const Wanted& wanted : wanted_) {
+    logits.push_back(llama_get_logits_ith(context_.get(), wanted.batch_index));
+    UNDERSTUDY_ASSERT(logits.back() != nullptr);
+  }
+  const std::size_t threads = std::max<std::size_t>(1, std::min(step_threads_, wanted_.size() / 2));
+  const auto choose = [&](std::size_t first) {
+    std::vector<float> scratch;
+    for (std::size_t i = first; i < wanted_.size(); i += threads) {
+      Answer& answer = *answers_[wanted_[i].slot];
+      wanted_[i].chosen = static_cast<LlamaToken>(choose_token(
+          {logits[i], count}, answer.temperature, answer.top_p, answer.rng.uniform(), scratch));
+    }
+  };
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < threads; ++i) others.emplace_back(choose, i);
+  choose(0);
+  for (std::thread& other : others) other.join();
+}
+
+void LlamaWorker::advance(const Wanted& wanted) {
+  Answer& answer = *answers_[wanted.slot];
+  const LlamaToken token = wanted.chosen;
   ++answer.usage.completion_tokens;
   if (llama_vocab_is_eog(vocab_, token)) return finish(wanted.slot, FinishReason::kStop);
   answer.bytes += vocabulary_.piece(token);

@@ -82,10 +82,11 @@ class LlamaWorker {
     Usage usage;
     std::int64_t started_us = 0;
   };
-  /// A token of the batch whose logits are wanted.
+  /// A token of the batch after which one is chosen.
   struct Wanted {
     std::size_t slot = 0;
     std::int32_t batch_index = 0;
+    LlamaToken chosen = 0;
   };
 
   void run();
@@ -101,8 +102,9 @@ class LlamaWorker {
   void fill_batch();
   void add(LlamaToken token, std::size_t position, std::size_t slot, bool wanted);
   [[nodiscard]] bool compute();
-  /// Chooses the next token of the answer; ends it if it is over.
-  void advance(Wanted wanted);
+  void choose_tokens();
+  /// Adds the chosen token to its answer; ends it if it is over.
+  void advance(const Wanted& wanted);
   void finish(std::size_t slot, FinishReason reason);
   void end(std::size_t slot, DrawOutcome outcome);
   void fail_all();
@@ -117,10 +119,10 @@ class LlamaWorker {
   LlamaExchange& exchange_;
   std::size_t index_;
   ThreadChoice threads_;
+  std::size_t step_threads_ = 1;  ///< of the last step
   bool reuse_;
   const llama_vocab* vocab_;
   std::vector<std::optional<Answer>> answers_;  ///< by slot
-  std::vector<float> scratch_;
 
   // The batch under construction.
   std::vector<LlamaToken> tokens_;
