@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <csignal>
 
 #include "base/assert.hpp"
 
@@ -98,6 +99,11 @@ std::string TlsServer::base_url() const {
 }
 
 void TlsServer::serve() {
+  // OpenSSL writes without MSG_NOSIGNAL, and a client that goes must not end the test.
+  sigset_t pipe;
+  sigemptyset(&pipe);
+  sigaddset(&pipe, SIGPIPE);
+  pthread_sigmask(SIG_BLOCK, &pipe, nullptr);
   while (!stopped_) {
     pollfd wanted{.fd = listener_, .events = POLLIN, .revents = 0};
     if (::poll(&wanted, 1, kPollMs) <= 0) continue;

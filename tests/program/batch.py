@@ -67,7 +67,8 @@ with program.temporary_directory() as folder, program.mock_server(
         }
         if budget:
             sections["budget"] = budget
-        return program.write_study(folder / name, logs, **sections)
+        # The same name, since it stands in the report.
+        return program.write_study(folder / name / "study", logs, **sections)
 
     def same_as_live(study):
         for name in ("report.json", "report.html"):
