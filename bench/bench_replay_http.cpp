@@ -24,7 +24,7 @@ namespace {
 void pin_to(int core) {
   cpu_set_t cores;
   CPU_ZERO(&cores);
-  CPU_SET(core, &cores);
+  CPU_SET(static_cast<std::size_t>(core), &cores);
   if (sysconf(_SC_NPROCESSORS_ONLN) > 1) sched_setaffinity(0, sizeof cores, &cores);
 }
 

@@ -33,7 +33,10 @@ class CountingModel : public ChatModel {
     return ended;
   }
   [[nodiscard]] ModelStatus status() const override {
-    return {.in_flight = held_.size(), .concurrency_limit = slots_};
+    ModelStatus status;
+    status.in_flight = held_.size();
+    status.concurrency_limit = slots_;
+    return status;
   }
 
  protected:

@@ -61,7 +61,10 @@ class FakeModel final : public ChatModel {
     return {outcome};
   }
   [[nodiscard]] ModelStatus status() const override {
-    return {.in_flight = waiting_.size(), .concurrency_limit = script_.slots};
+    ModelStatus status;
+    status.in_flight = waiting_.size();
+    status.concurrency_limit = script_.slots;
+    return status;
   }
   [[nodiscard]] bool costs_money() const override { return script_.costs_money; }
 
