@@ -187,8 +187,9 @@ Result<void> StudyStore::for_each_judged(
     const std::function<Result<void>(std::string_view, GradingLayer, std::int64_t, const DrawKey&)>&
         visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT g.behavior, g.layer, j.grader, j.key FROM judgement j JOIN "
-                                    "grader g ON g.id = j.grader ORDER BY j.grader, j.key"));
+                 database_->prepare("SELECT g.behavior, g.layer, j.grader, j.key FROM judgement "
+                                    "j JOIN grader g ON g.id = j.grader "
+                                    "ORDER BY j.grader, j.key"));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
     if (!row) return {};
