@@ -119,8 +119,7 @@ void answer(ChatModel& model, const Load& load, std::size_t tokens) {
 /// The bare loop: one context, llama.cpp's threads.
 class Bare {
  public:
-  Bare(llama_model* model, const Load& load, std::size_t threads)
-      : load_(load), model_(model) {
+  Bare(llama_model* model, const Load& load, std::size_t threads) : load_(load), model_(model) {
     llama_context_params params = llama_context_default_params();
     params.n_ctx = static_cast<std::uint32_t>(kContextTokens * load.parallel);
     params.n_seq_max = static_cast<std::uint32_t>(load.parallel);
@@ -305,8 +304,8 @@ void count_reuse(std::size_t count, std::size_t context_tokens) {
     for (const Turn& turn : turns_of(messages)) {
       auto prompt = (*vocabulary)->prompt({messages.begin(), messages.begin() + turn.cut});
       if (!prompt || prompt->size() >= context_tokens) break;
-      const auto common = std::mismatch(before.begin(), before.end(), prompt->begin(),
-                                        prompt->end());
+      const auto common =
+          std::mismatch(before.begin(), before.end(), prompt->begin(), prompt->end());
       prompt_tokens += prompt->size();
       computed += static_cast<std::size_t>(prompt->end() - common.second);
       before = std::move(*prompt);

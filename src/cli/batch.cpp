@@ -19,10 +19,9 @@ void print_table(const Json& document) {
     const std::string remote =
         file["remote"].is_null()
             ? ""
-            : fmt::format("  {} {}", file["remote"].get<std::string>(),
-                          file["remote_status"].is_null()
-                              ? ""
-                              : file["remote_status"].get<std::string>());
+            : fmt::format(
+                  "  {} {}", file["remote"].get<std::string>(),
+                  file["remote_status"].is_null() ? "" : file["remote_status"].get<std::string>());
     fmt::print("{}  {} requests, {} without an answer, {}{}\n",
                terminal_safe(file["path"].get<std::string>()),
                with_commas(file["requests"].get<std::uint64_t>()),

@@ -78,12 +78,9 @@ Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> 
 Result<void> ArmDraws::load_out() {
   const std::string settings =
       write_json(manifest_json(study_->config)[role_], JsonStyle::kCanonical);
-  tag_ = hex(Sha256()
-                 .field(arm_name(arm_))
-                 .field(settings)
-                 .field(study_->config.sample.seed)
-                 .finish())
-             .substr(0, 8);
+  tag_ =
+      hex(Sha256().field(arm_name(arm_)).field(settings).field(study_->config.sample.seed).finish())
+          .substr(0, 8);
   UNDERSTUDY_TRY(const auto frame, study_->store.stage("frame"));
   if (frame) frame_ = hex(frame->fingerprint);
   UNDERSTUDY_TRY(const std::vector<BatchFile> files, load_batches(study_->store));
@@ -140,11 +137,11 @@ Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
     UNDERSTUDY_TRY(const Json before, parse_json(*stored));
     now["model"] = model ? Json(*model) : before["model"];
     if (now == before) return {};
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
-                                  "start a new study, or put [{}] back",
-                                  done_ + out_count_, arm_name(arm_), before.dump(), now.dump(),
-                                  role_));
+    return unexpected(
+        ErrorCode::kUsage,
+        fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
+                    "start a new study, or put [{}] back",
+                    done_ + out_count_, arm_name(arm_), before.dump(), now.dump(), role_));
   }
   if (!model) return {};
   now["model"] = *model;

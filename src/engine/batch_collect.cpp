@@ -87,8 +87,8 @@ struct ArmAnswers {
 
   BatchArm arm;
   std::vector<std::pair<std::uint64_t, std::int64_t>> prefixes;  ///< (identity, id), sorted
-  std::vector<bool> taken;   ///< by draw number: waits to be stored
-  std::vector<bool> reopen;  ///< by draw number: the server was too ill to answer
+  std::vector<bool> taken;                  ///< by draw number: waits to be stored
+  std::vector<bool> reopen;                 ///< by draw number: the server was too ill to answer
   std::map<std::size_t, Failure> failures;  ///< by draw number: unless an answer comes as well
   std::vector<ChatOutcome> waiting;
 
@@ -287,9 +287,8 @@ class BatchCollect {
       for (const ArmAnswers& arm : arms_) {
         if (arm.arm.draws.is_of_this_study(file)) file.out = still_out(file, arm);
       }
-      const bool is_over =
-          rest_ != BatchRest::kWait ||
-          std::find(over_.begin(), over_.end(), file.name) != over_.end();
+      const bool is_over = rest_ != BatchRest::kWait ||
+                           std::find(over_.begin(), over_.end(), file.name) != over_.end();
       if (is_over) file.out.clear();
       if (file.out.empty()) file.state = BatchState::kClosed;
     }
@@ -300,8 +299,8 @@ class BatchCollect {
     DrawRuns out;
     for (const auto& [first, count] : file.out) {
       for (std::uint64_t at = first; at < first + count; ++at) {
-        const auto number = arm.arm.draws.number_of(
-            static_cast<std::int64_t>(at / file.draws) + 1, at % file.draws);
+        const auto number = arm.arm.draws.number_of(static_cast<std::int64_t>(at / file.draws) + 1,
+                                                    at % file.draws);
         if (number && (arm.arm.draws.is_finished(*number) || arm.reopen[*number])) continue;
         append_draw(out, at);
       }

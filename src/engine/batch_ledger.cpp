@@ -15,11 +15,16 @@ constexpr std::array<std::string_view, 4> kStateNames = {"written", "uploading",
 Json to_json(const BatchFile& file) {
   Json out = Json::array();
   for (const auto& [first, count] : file.out) out.push_back({first, count});
-  return {{"name", file.name},         {"folder", file.folder},
-          {"arm", arm_name(file.arm)}, {"tag", file.tag},
-          {"frame", file.frame},       {"draws", file.draws},
-          {"asked", file.asked},       {"out", std::move(out)},
-          {"remote", file.remote},     {"remote_status", file.remote_status},
+  return {{"name", file.name},
+          {"folder", file.folder},
+          {"arm", arm_name(file.arm)},
+          {"tag", file.tag},
+          {"frame", file.frame},
+          {"draws", file.draws},
+          {"asked", file.asked},
+          {"out", std::move(out)},
+          {"remote", file.remote},
+          {"remote_status", file.remote_status},
           {"state", batch_state_name(file.state)}};
 }
 

@@ -28,14 +28,14 @@ enum class BatchState : std::uint8_t {
 [[nodiscard]] std::string_view batch_state_name(BatchState state);
 
 struct BatchFile {
-  std::string name;        ///< "batch-0001-candidate.jsonl"
-  std::string folder;      ///< where it was written
+  std::string name;    ///< "batch-0001-candidate.jsonl"
+  std::string folder;  ///< where it was written
   Arm arm = Arm::kCandidate;
-  std::string tag;         ///< of its custom ids: the arm's settings when it was written
-  std::string frame;       ///< hash of the frame that its numbers count in
-  std::uint32_t draws = 1;    ///< per prefix; draw n is draw n % draws of prefix n / draws + 1
-  std::uint64_t asked = 0;    ///< requests in it
-  DrawRuns out;               ///< those without an answer yet
+  std::string tag;          ///< of its custom ids: the arm's settings when it was written
+  std::string frame;        ///< hash of the frame that its numbers count in
+  std::uint32_t draws = 1;  ///< per prefix; draw n is draw n % draws of prefix n / draws + 1
+  std::uint64_t asked = 0;  ///< requests in it
+  DrawRuns out;             ///< those without an answer yet
   BatchState state = BatchState::kWritten;
   std::string remote;         ///< the provider's id of the batch
   std::string remote_status;  ///< the provider's word, when last asked

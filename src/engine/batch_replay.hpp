@@ -43,8 +43,7 @@ enum class BatchRest : std::uint8_t {
 /// Reads output and error files, in any order and as often as one likes; without files, fetches
 /// those of uploaded batches that are over. What cannot be used goes to batch/rejects.jsonl with
 /// file, line and byte. Fails with kInput when there were lines and none was of use.
-[[nodiscard]] Result<BatchReport> batch_collect(Study& study,
-                                                const std::vector<std::string>& files,
+[[nodiscard]] Result<BatchReport> batch_collect(Study& study, const std::vector<std::string>& files,
                                                 BatchRest rest);
 
 // Shared by the three ----------------------------------------------------------------------------

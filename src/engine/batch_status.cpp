@@ -39,14 +39,14 @@ Json batch_document(const std::vector<BatchArm>& arms, const std::vector<BatchFi
     const bool current = std::any_of(arms.begin(), arms.end(), [&](const BatchArm& arm) {
       return arm.draws.is_of_this_study(file);
     });
-    json["files"].push_back({{"path", file.path()},
-                             {"arm", arm_name(file.arm)},
-                             {"requests", file.asked},
-                             {"unanswered", count_draws(file.out)},
-                             {"state", current ? batch_state_name(file.state) : "other_settings"},
-                             {"remote", file.remote.empty() ? Json() : Json(file.remote)},
-                             {"remote_status",
-                              file.remote_status.empty() ? Json() : Json(file.remote_status)}});
+    json["files"].push_back(
+        {{"path", file.path()},
+         {"arm", arm_name(file.arm)},
+         {"requests", file.asked},
+         {"unanswered", count_draws(file.out)},
+         {"state", current ? batch_state_name(file.state) : "other_settings"},
+         {"remote", file.remote.empty() ? Json() : Json(file.remote)},
+         {"remote_status", file.remote_status.empty() ? Json() : Json(file.remote_status)}});
   }
   for (const BatchArm& arm : arms) {
     const ArmDraws& draws = arm.draws;

@@ -98,8 +98,7 @@ class JudgeRun {
                         fmt::format("the budget is reached: {} of {} verdicts are stored; the {} "
                                     "that are left would use {}. Raise the budget, then "
                                     "`understudy run {}` goes on",
-                                    done_, total_, left,
-                                    spending_->estimate_text(progress(), left),
+                                    done_, total_, left, spending_->estimate_text(progress(), left),
                                     study_.directory()));
     }
     study_.world.progress.finish(state());

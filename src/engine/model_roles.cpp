@@ -55,13 +55,12 @@ class RecordedStudy {
   };
   // Where a study was judged twice, the last judge answers.
   Result<void> load_questions() {
-    return store_.for_each_judged(
-        [&](std::string_view behavior, GradingLayer layer, std::int64_t grader,
-            const DrawKey& key) -> Result<void> {
-          questions_[question_identity(behavior, layer, pack_draw_key(key))] = {.grader = grader,
-                                                                                .key = key};
-          return {};
-        });
+    return store_.for_each_judged([&](std::string_view behavior, GradingLayer layer,
+                                      std::int64_t grader, const DrawKey& key) -> Result<void> {
+      questions_[question_identity(behavior, layer, pack_draw_key(key))] = {.grader = grader,
+                                                                            .key = key};
+      return {};
+    });
   }
 
   StudyStore store_;

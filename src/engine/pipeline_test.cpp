@@ -1,7 +1,7 @@
 #include "engine/pipeline.hpp"
 
-#include <gmock/gmock.h>
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>

@@ -26,8 +26,8 @@ std::string rate_text(double per_s) {
 
 std::string percent_text(std::uint64_t done, std::uint64_t total) {
   // Rounded down: 100% only when there is nothing left.
-  const auto tenths = static_cast<std::uint64_t>(std::floor(static_cast<double>(done) /
-                                                            static_cast<double>(total) * 1000));
+  const auto tenths = static_cast<std::uint64_t>(
+      std::floor(static_cast<double>(done) / static_cast<double>(total) * 1000));
   return fmt::format("{}.{}%", tenths / 10, tenths % 10);
 }
 
@@ -131,8 +131,8 @@ std::vector<Progress::Part> Progress::parts(const ProgressState& state, const Ra
 
 std::string Progress::fitted(std::vector<Part> parts) const {
   // The last column stays free: some terminals wrap as soon as it is written.
-  const std::size_t width = display_ == Display::kRich ? std::max<std::size_t>(width_(), 2) - 1
-                                                       : std::string::npos;
+  const std::size_t width =
+      display_ == Display::kRich ? std::max<std::size_t>(width_(), 2) - 1 : std::string::npos;
   while (true) {
     std::string line;
     for (const Part& part : parts) line += (line.empty() ? "" : kSeparator.data()) + part.text;
@@ -141,9 +141,8 @@ std::string Progress::fitted(std::vector<Part> parts) const {
       while (utf8_length(line) > width) line = utf8_prefix(line, line.size() - 1);
       return line;
     }
-    parts.erase(std::min_element(parts.begin(), parts.end(), [](const Part& a, const Part& b) {
-      return a.weight < b.weight;
-    }));
+    parts.erase(std::min_element(parts.begin(), parts.end(),
+                                 [](const Part& a, const Part& b) { return a.weight < b.weight; }));
   }
 }
 
@@ -151,8 +150,7 @@ void Progress::update(const ProgressState& state) {
   if (display_ == Display::kNone) return;
   start_if_new(state);
   const std::int64_t now_us = clock_.now_us();
-  const std::int64_t interval_us =
-      display_ == Display::kRich ? kRichIntervalUs : kPlainIntervalUs;
+  const std::int64_t interval_us = display_ == Display::kRich ? kRichIntervalUs : kPlainIntervalUs;
   const std::int64_t last_us = written_us_ == 0 ? started_us_ : written_us_;
   remember(state);
   if (now_us - last_us < interval_us) return;

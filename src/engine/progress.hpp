@@ -28,8 +28,8 @@ struct ProgressState {
   std::uint64_t failed = 0;
   const std::map<std::string, std::uint64_t>* failures = nullptr;  ///< `failed` by reason, if known
   std::uint64_t in_flight = 0;
-  std::uint64_t waiting = 0;  ///< to be asked again; not among those in flight
-  std::uint64_t in_flight_max = 0;  ///< what the limit is now; 0: none that is worth showing
+  std::uint64_t waiting = 0;         ///< to be asked again; not among those in flight
+  std::uint64_t in_flight_max = 0;   ///< what the limit is now; 0: none that is worth showing
   std::string_view limited_by = {};  ///< why the limit is what it is, or why it is slow
   std::uint64_t tokens = 0;          ///< generated so far in this run
   double cost = 0;                   ///< so far, over all runs; 0: free or unknown
@@ -41,9 +41,8 @@ class Progress {
   using Width = std::function<std::size_t()>;
   /// `width`: columns of the terminal, asked anew for each line since windows change; only the rich
   /// display looks at it.
-  Progress(Display display, Clock& clock, Write write, Width width = [] {
-    return std::size_t{100};
-  });
+  Progress(
+      Display display, Clock& clock, Write write, Width width = [] { return std::size_t{100}; });
 
   /// Cheap to call often: writes a few times a second at most.
   void update(const ProgressState& state);

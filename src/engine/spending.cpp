@@ -34,9 +34,8 @@ Result<Spending> Spending::load(StudyStore& store, const StudyConfig& config, co
     UNDERSTUDY_TRY(const auto stored, store.meta(meta_key(role)));
     if (!stored) continue;
     UNDERSTUDY_TRY(const Json usage, parse_json(*stored));
-    spending.used_[role] = {
-        .prompt_tokens = usage["prompt_tokens"].get<std::uint64_t>(),
-        .completion_tokens = usage["completion_tokens"].get<std::uint64_t>()};
+    spending.used_[role] = {.prompt_tokens = usage["prompt_tokens"].get<std::uint64_t>(),
+                            .completion_tokens = usage["completion_tokens"].get<std::uint64_t>()};
   }
   return spending;
 }

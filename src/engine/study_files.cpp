@@ -15,8 +15,8 @@ namespace understudy {
 bool rename_for_good(const std::string& from, const std::string& to) {
   if (std::rename(from.c_str(), to.c_str()) != 0) return false;
   const std::string directory = std::filesystem::path(to).parent_path().string();
-  const int descriptor = ::open(directory.empty() ? "." : directory.c_str(),
-                                O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int descriptor =
+      ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) return false;
   // Some file systems know no such thing, and say so.
   const bool synced = ::fsync(descriptor) == 0 || errno == EINVAL;

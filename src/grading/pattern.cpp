@@ -143,8 +143,8 @@ std::size_t shortest_match(std::string_view regex, std::size_t& i) {
     }
     const std::size_t next = quantifier_end(regex, i);
     const std::string_view quantifier = regex.substr(std::min(i, regex.size()), next - i);
-    const bool optional = quantifier.starts_with('?') || quantifier.starts_with('*') ||
-                          quantifier.starts_with("{0");
+    const bool optional =
+        quantifier.starts_with('?') || quantifier.starts_with('*') || quantifier.starts_with("{0");
     if (!optional) size += part;
     i = next;
   }

@@ -22,9 +22,9 @@ namespace understudy {
 using PatternLists = std::map<std::string, std::vector<std::string>>;
 
 struct Pattern {
-  std::string source;  ///< as in the file
-  std::string regex;   ///< RE2 syntax, case-insensitive by option
-  std::string piece;   ///< regex that every match holds, simple: what one pass looks for
+  std::string source;     ///< as in the file
+  std::string regex;      ///< RE2 syntax, case-insensitive by option
+  std::string piece;      ///< regex that every match holds, simple: what one pass looks for
   bool at_start = false;  ///< must begin where a sentence begins
   std::shared_ptr<const RE2> compiled;
 };

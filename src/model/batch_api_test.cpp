@@ -105,7 +105,8 @@ TEST(BatchApi, ResultsAddressOfTheServerIsNotUsed) {
   RawServer other([](std::size_t) { return RawAnswer{http_answer(200, "{}")}; });
   RawServer server([&](std::size_t) {
     return RawAnswer{http_answer(200, R"({"id":"msgbatch_1","processing_status":"ended",)"
-                                      R"("results_url":")" + other.base_url() + "/x\"}")};
+                                      R"("results_url":")" +
+                                          other.base_url() + "/x\"}")};
   });
   const auto api = make_batch_api(model_at("anthropic/m", server.base_url()));
   const auto batch = api->state("msgbatch_1");
@@ -144,8 +145,7 @@ TEST(BatchApi, FilesAloneNeedNoKeyAndNoPermission) {
   ASSERT_FALSE(sends.has_value());
   EXPECT_THAT(sends.error().message, HasSubstr("egress"));
   options.egress_allow = {"api.openai.com"};
-  EXPECT_THAT(remote_model("openai/m", options, true).error().message,
-              HasSubstr("OPENAI_API_KEY"));
+  EXPECT_THAT(remote_model("openai/m", options, true).error().message, HasSubstr("OPENAI_API_KEY"));
   EXPECT_FALSE(remote_model("llama/x", options, false).has_value());
 }
 

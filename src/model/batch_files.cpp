@@ -39,8 +39,8 @@ void read_without_response(const element& document, BatchAnswer& answer) {
 void take_attempt(const HttpResult& result, ChatProtocol& protocol, BatchAnswer& answer) {
   AttemptReading reading = read_attempt(result, protocol, {});
   answer.outcome = std::move(reading.outcome);
-  answer.ask_again = std::holds_alternative<Failure>(answer.outcome) &&
-                     reading.failure != AttemptFailure::kFinal;
+  answer.ask_again =
+      std::holds_alternative<Failure>(answer.outcome) && reading.failure != AttemptFailure::kFinal;
 }
 
 void read_response(const element& response, ChatProtocol& protocol, BatchAnswer& answer) {
@@ -60,7 +60,7 @@ void read_result(const element& result, ChatProtocol& protocol, BatchAnswer& ans
   } else if (type == "errored") {
     http.body = text_or_json(result, "error");
     const std::string code = read_error_body(http.body).code;
-    http.status = code == "invalid_request_error" || code == "not_found_error" ? 400
+    http.status = code == "invalid_request_error" || code == "not_found_error"   ? 400
                   : code == "authentication_error" || code == "permission_error" ? 401
                   : code == "request_too_large"                                  ? 413
                                                                                  : 500;

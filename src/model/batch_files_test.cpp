@@ -84,8 +84,8 @@ TEST(BatchFiles, OnlyWhatSaysNothingAboutTheDrawIsAskedAgain) {
   EXPECT_TRUE(again(R"("response":{"status_code":500,"body":{}})"));
   EXPECT_TRUE(again(R"("response":{"status_code":200,"body":{}})"));
   EXPECT_FALSE(again(R"("response":{"status_code":400,"body":{}})"));
-  EXPECT_FALSE(again(
-      R"("response":{"status_code":200,"body":{"choices":[{"message":{"content":"a"}}]}})"));
+  EXPECT_FALSE(
+      again(R"("response":{"status_code":200,"body":{"choices":[{"message":{"content":"a"}}]}})"));
 }
 
 TEST(BatchFiles, AnthropicHasItsOwnForm) {
@@ -100,13 +100,13 @@ TEST(BatchFiles, AnthropicHasItsOwnForm) {
   const auto read = [&](const std::string& result) {
     return *read_batch_line(R"({"custom_id":"7-0","result":)" + result + "}", *made);
   };
-  const BatchAnswer good = read(
-      R"({"type":"succeeded","message":{"content":[{"type":"text","text":"a"}]}})");
+  const BatchAnswer good =
+      read(R"({"type":"succeeded","message":{"content":[{"type":"text","text":"a"}]}})");
   EXPECT_EQ(std::get<Completion>(good.outcome).content, "a");
   EXPECT_FALSE(good.ask_again);
-  const BatchAnswer bad = read(
-      R"({"type":"errored","error":{"type":"error","error":{"type":"invalid_request_error",)"
-      R"("message":"the user's own words"}}})");
+  const BatchAnswer bad =
+      read(R"({"type":"errored","error":{"type":"error","error":{"type":"invalid_request_error",)"
+           R"("message":"the user's own words"}}})");
   EXPECT_EQ(std::get<Failure>(bad.outcome),
             (Failure{FailureReason::kBadRequest, "HTTP 400 invalid_request_error"}));
   EXPECT_FALSE(bad.ask_again);
@@ -122,9 +122,9 @@ TEST(BatchFiles, CustomIdReadsBack) {
       .tag = "0123cdef", .prefix_identity = UINT64_MAX, .draw_index = UINT32_MAX};
   EXPECT_EQ(*read_custom_id(custom_id_of(largest)), largest);
   EXPECT_LE(custom_id_of(largest).size(), 64U);
-  for (const char* text : {"", "7-0", "0123cdef", "0123cdef-7", "0123cdef-7-", "0123cdef--0",
-                           "0123cdef-07-0", "0123cdef-7-0-1", "0123cdef-7-4294967296",
-                           "0123cdef-a-b", "0123cdef-+7-0", "123-7-0"}) {
+  for (const char* text :
+       {"", "7-0", "0123cdef", "0123cdef-7", "0123cdef-7-", "0123cdef--0", "0123cdef-07-0",
+        "0123cdef-7-0-1", "0123cdef-7-4294967296", "0123cdef-a-b", "0123cdef-+7-0", "123-7-0"}) {
     EXPECT_FALSE(read_custom_id(text).has_value()) << text;
   }
 }

@@ -48,11 +48,11 @@ struct ChatOutcome {
 
 /// What the model loop shows while it runs.
 struct ModelStatus {
-  std::uint64_t in_flight = 0;  ///< taken and not ended
-  std::uint64_t waiting = 0;    ///< of those, for their next attempt
+  std::uint64_t in_flight = 0;          ///< taken and not ended
+  std::uint64_t waiting = 0;            ///< of those, for their next attempt
   std::uint64_t concurrency_limit = 0;  ///< now
   std::uint64_t concurrency_max = 0;    ///< what the limit may grow to; 0: it stays
-  std::uint64_t prompt_tokens = 0;  ///< so far, this process
+  std::uint64_t prompt_tokens = 0;      ///< so far, this process
   std::uint64_t completion_tokens = 0;
   std::uint64_t requests_sent = 0;  ///< retries included
   std::string note;  ///< why the limit is what it is, or why it is slow ("429: waits 12 s")

@@ -183,9 +183,8 @@ TEST(HttpModel, EndlessBodyIsCutOff) {
 TEST(HttpModel, BodyThatUnpacksToTooMuchIsCutOff) {
   const std::string packed = gzipped(std::string(std::size_t{64} << 20, ' '));
   EXPECT_LT(packed.size(), std::size_t{1} << 20) << "it is small on the wire";
-  EXPECT_EQ(
-      Fixture().failure_of(http_answer(200, packed, "Content-Encoding: gzip\r\n")).reason,
-      FailureReason::kBodyTooLarge);
+  EXPECT_EQ(Fixture().failure_of(http_answer(200, packed, "Content-Encoding: gzip\r\n")).reason,
+            FailureReason::kBodyTooLarge);
 }
 
 TEST(HttpModel, EndlessHeadersAreCutOff) {

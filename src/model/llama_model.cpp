@@ -26,7 +26,7 @@ namespace understudy {
 namespace {
 
 constexpr std::size_t kContextStep = 256;  ///< llama.cpp rounds contexts up to this
-constexpr std::size_t kWorkerCores = 4;  ///< more threads would wait more than they compute
+constexpr std::size_t kWorkerCores = 4;    ///< more threads would wait more than they compute
 /// Prompts to read that are worth a word in the progress: some seconds' work.
 constexpr std::size_t kReadingNoteTokens = 1000;
 
@@ -322,9 +322,9 @@ Result<std::unique_ptr<ChatModel>> make_llama_model(std::string_view name,
     }
   }
   const SamplingDefaults defaults = recommended(model.get());
-  return std::unique_ptr<ChatModel>(std::make_unique<LlamaModel>(
-      std::move(model), std::move(*vocabulary), std::move(contexts), defaults, std::move(limits),
-      options.reuse, clock));
+  return std::unique_ptr<ChatModel>(
+      std::make_unique<LlamaModel>(std::move(model), std::move(*vocabulary), std::move(contexts),
+                                   defaults, std::move(limits), options.reuse, clock));
 }
 
 }  // namespace understudy

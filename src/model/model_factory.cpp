@@ -28,9 +28,9 @@ std::string remote_identity(const ModelSpec& spec, std::span<const Endpoint> end
 
 Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const ModelOptions& options,
                                                const Clock& clock) {
-  UNDERSTUDY_TRY(std::vector<Endpoint> endpoints,
-                 resolve_endpoints(spec, options.base_urls, environment_of(options),
-                                   options.egress_allow));
+  UNDERSTUDY_TRY(
+      std::vector<Endpoint> endpoints,
+      resolve_endpoints(spec, options.base_urls, environment_of(options), options.egress_allow));
   HttpModelOptions http;
   http.identity = remote_identity(spec, endpoints);
   http.connections_max = std::max<std::size_t>(options.connections_max, 1);
@@ -110,10 +110,10 @@ Result<RemoteModel> remote_model(std::string_view text, const ModelOptions& opti
                                   model.spec.text));
   }
   const Environment environment = environment_of(options);
-  UNDERSTUDY_TRY(const std::vector<Endpoint> endpoints,
-                 sends ? resolve_endpoints(model.spec, options.base_urls, environment,
-                                           options.egress_allow)
-                       : name_endpoints(model.spec, options.base_urls, environment));
+  UNDERSTUDY_TRY(
+      const std::vector<Endpoint> endpoints,
+      sends ? resolve_endpoints(model.spec, options.base_urls, environment, options.egress_allow)
+            : name_endpoints(model.spec, options.base_urls, environment));
   model.identity = remote_identity(model.spec, endpoints);
   model.endpoint = endpoints.front();
   model.protocol = make_chat_protocol(model.spec);

@@ -89,8 +89,8 @@ TEST(OpenAiChat, ToolsOfOtherProvidersAreRewritten) {
 TEST(OpenAiChat, ToolChoiceGoesOutAsLogged) {
   const auto sent = [](const std::string& choice, std::string_view model) {
     ChatRequest request;
-    request.tools = R"({"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":)" +
-                    choice + "}";
+    request.tools =
+        R"({"tools":[{"type":"function","function":{"name":"f"}}],"tool_choice":)" + choice + "}";
     const Json body = body_of(request, model);
     EXPECT_TRUE(body["tools"].is_array() && body["tools"].size() == 1) << body;
     return body.contains("tool_choice") ? body["tool_choice"] : Json("nothing");
@@ -134,7 +134,8 @@ TEST(OpenAiChat, LogprobsAreKeptWhereTheyAreAskedForAndOffered) {
       {"content":[{"token":"a","logprob":-0.12345},{"token":"b","logprob":-9999.0}]}}]})");
   EXPECT_THAT(std::get<Completion>(outcome).logprobs, ::testing::ElementsAre(-0.123, -1000));
   EXPECT_TRUE(std::get<Completion>(read(R"({"choices":[{"message":{"content":"a"},
-      "logprobs":null}]})")).logprobs.empty());
+      "logprobs":null}]})"))
+                  .logprobs.empty());
 }
 
 TEST(OpenAiChat, ThinkingPartsAreReasoning) {

@@ -202,8 +202,7 @@ Result<std::optional<DrawOutcome>> StudyStore::judge_answer(std::int64_t grader,
                                                             const DrawKey& key) {
   UNDERSTUDY_TRY(Statement* const statement,
                  cached("SELECT bytes FROM judgement WHERE grader = ? AND key = ?"));
-  UNDERSTUDY_TRY(const bool row,
-                 statement->bind(1, grader).bind(2, pack_draw_key(key)).step());
+  UNDERSTUDY_TRY(const bool row, statement->bind(1, grader).bind(2, pack_draw_key(key)).step());
   if (!row) return std::optional<DrawOutcome>();
   UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement->bytes(0)));
   statement->reset();

@@ -57,7 +57,7 @@ CREATE TABLE judgement (
 ALTER TABLE frame ADD COLUMN cluster INTEGER NOT NULL DEFAULT 0;
 UPDATE frame SET cluster = (SELECT cluster FROM conversation WHERE id = frame.conversation);
 )sql",
-                                              R"sql(
+                                               R"sql(
 -- The audit: answers that this screening grader passed, and that are verified all the same.
 -- pi: inclusion probability among those that it passed in the arm.
 CREATE TABLE audit (grader INTEGER NOT NULL, key INTEGER NOT NULL, pi REAL NOT NULL,

@@ -78,8 +78,7 @@ bool SimDisk::write(File& file, std::uint64_t offset, std::string_view bytes, bo
   }
   if (!written.empty()) {
     apply_write(file.content, offset, written);
-    file.unsynced.push_back(
-        {.truncates = false, .offset = offset, .bytes = std::string(written)});
+    file.unsynced.push_back({.truncates = false, .offset = offset, .bytes = std::string(written)});
   }
   return !fails && !full;
 }
@@ -271,8 +270,7 @@ struct SimDisk::Calls {
     std::shared_ptr<File> found;
     if (path == nullptr) {
       found = std::make_shared<File>();
-    } else if (const auto at = disk.files_.find(std::string_view(path));
-               at != disk.files_.end()) {
+    } else if (const auto at = disk.files_.find(std::string_view(path)); at != disk.files_.end()) {
       found = at->second;
     } else if ((flags & SQLITE_OPEN_CREATE) != 0) {
       found = disk.files_.emplace(path, std::make_shared<File>()).first->second;

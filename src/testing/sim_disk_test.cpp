@@ -34,8 +34,11 @@ std::int64_t add_rows(const SimDisk& disk, std::int64_t from) {
 std::int64_t rows(const SimDisk& disk) {
   auto database = open_journaled(disk);
   EXPECT_TRUE(database.has_value());
-  EXPECT_EQ(*database->integer("SELECT count(*) FROM pragma_integrity_check "
-                               "WHERE integrity_check = 'ok'").value(), 1);
+  EXPECT_EQ(*database
+                 ->integer("SELECT count(*) FROM pragma_integrity_check "
+                           "WHERE integrity_check = 'ok'")
+                 .value(),
+            1);
   return database->integer("SELECT count(*) FROM kept").value().value();
 }
 

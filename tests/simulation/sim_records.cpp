@@ -23,9 +23,9 @@ std::string key_text(const std::string& name) {
 Result<void> read_conversations(StudyStore& store, Records& records) {
   UNDERSTUDY_CHECK(
       store.for_each_conversation([&](const StoredConversation& stored) -> Result<void> {
-        records.others.emplace(fmt::format("conversation {}", stored.id),
-                               stored.conversation.id + '\n' +
-                                   encode_messages(stored.conversation.messages));
+        records.others.emplace(
+            fmt::format("conversation {}", stored.id),
+            stored.conversation.id + '\n' + encode_messages(stored.conversation.messages));
         return {};
       }));
   UNDERSTUDY_CHECK(store.for_each_frame_row([&](const FrameRow& row) -> Result<void> {
@@ -43,8 +43,7 @@ Result<void> read_conversations(StudyStore& store, Records& records) {
   });
 }
 
-Result<void> read_verdicts(StudyStore& store, const Behavior& behavior, Arm arm,
-                           Records& records) {
+Result<void> read_verdicts(StudyStore& store, const Behavior& behavior, Arm arm, Records& records) {
   UNDERSTUDY_TRY(const std::int64_t grader, rule_grader(store, behavior));
   return store.for_each_verdict_block(
       grader, arm,

@@ -89,9 +89,8 @@ std::uint64_t question_id(const std::string& behavior, std::int64_t key) {
   return hash64({behavior, std::to_string(key)});
 }
 
-SessionEnd run_session(const SimStudy& study, const std::string& directory,
-                       const SessionPlan& plan, SimDisk& disk, SimClock& clock,
-                       MockResponder& responder, Traffic& traffic) {
+SessionEnd run_session(const SimStudy& study, const std::string& directory, const SessionPlan& plan,
+                       SimDisk& disk, SimClock& clock, MockResponder& responder, Traffic& traffic) {
   const PlannedStop stop(plan.stop_after);
   Progress progress(Display::kNone, clock, [](std::string_view) {});
   const ModelFactory make = [&](const StudyConfig& config, const ModelConfig& model,

@@ -35,7 +35,7 @@ struct Asked {
 
 /// What the models of one session have seen.
 struct Traffic {
-  std::set<Asked> stored;     ///< set before the session: what must not be asked again
+  std::set<Asked> stored;  ///< set before the session: what must not be asked again
   std::set<Asked> asked;
   std::set<Asked> delivered;  ///< an answer came back to the engine
   std::vector<SimTransport*> transports;

@@ -103,9 +103,11 @@ SimStudy make_sim_study(std::uint64_t seed, const std::string& log_path) {
   study.endpoints = 1 + rng.below(2);
 
   study.server.seed = seed;
-  const std::map<std::string, double> rates = {
-      {"refusal", 0.3}, {"repetition_loop", 0.2}, {"calculator_hacking", 0.3}, {"violence", 0.2},
-      {"hate", 0.05}};
+  const std::map<std::string, double> rates = {{"refusal", 0.3},
+                                               {"repetition_loop", 0.2},
+                                               {"calculator_hacking", 0.3},
+                                               {"violence", 0.2},
+                                               {"hate", 0.05}};
   study.server.models = {{.name = "candidate", .rates = rates},
                          {.name = "deployed", .role = MockRole::kDeployed, .rates = rates},
                          {.name = "judge",

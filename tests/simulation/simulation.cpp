@@ -47,8 +47,8 @@ Divergence check_counts(const Json& report) {
     for (const Json& behavior : report["behaviors"]) {
       const auto verdicts = behavior["verdicts"].find(arm);
       if (verdicts == behavior["verdicts"].end()) continue;
-      const std::uint64_t graded = (*verdicts)["present"].get<std::uint64_t>() +
-                                   (*verdicts)["absent"].get<std::uint64_t>();
+      const std::uint64_t graded =
+          (*verdicts)["present"].get<std::uint64_t>() + (*verdicts)["absent"].get<std::uint64_t>();
       if (graded + sum_of((*verdicts)["ungradable"]) + sum_of((*verdicts)["not_graded"]) !=
           completed) {
         return fmt::format("the verdicts of {} in arm {} do not add up",
@@ -118,8 +118,7 @@ class SeedRun {
     Traffic traffic;
     traffic.stored = stored_requests(records_, !plan.options.retry_errors);
     disk_.set_fault(fault, operation);
-    const SessionEnd end =
-        run_session(study_, broken(), plan, disk_, clock_, responder_, traffic);
+    const SessionEnd end = run_session(study_, broken(), plan, disk_, clock_, responder_, traffic);
     fault_met_ = disk_.fault_met();
     ++tally_["sessions"];
     tell_(fmt::format("{} at operation {} of {}{}: {}", disk_fault_name(fault), operation,
@@ -141,9 +140,8 @@ class SeedRun {
 
   /// All faults off: everything that is missing is asked for, and then nothing may differ.
   Divergence finish() {
-    const SessionPlan plan{.network = {},
-                           .options = {.limit = {}, .retry_errors = true},
-                           .budget_tokens = {}};
+    const SessionPlan plan{
+        .network = {}, .options = {.limit = {}, .retry_errors = true}, .budget_tokens = {}};
     if (Divergence wrong = session(plan, DiskFault::kNone, 0)) return wrong;
     if (!finished_) return "it does not come to an end once the faults are off";
     const auto found = read(disk_, broken(), SimDisk::View::kSeen, true);
@@ -274,8 +272,7 @@ class SeedRun {
 }  // namespace
 
 std::optional<std::string> Simulation::run_seed(std::uint64_t seed) {
-  SeedRun run(seed, folder_, make_sim_study(seed, folder_ + "/logs.jsonl"), canary_, tally_,
-              tell_);
+  SeedRun run(seed, folder_, make_sim_study(seed, folder_ + "/logs.jsonl"), canary_, tally_, tell_);
   const Result<bool> whole = run.run_whole();
   if (!whole) return "without faults: " + whole.error().message;
   if (!*whole) {

@@ -38,8 +38,8 @@ class Simulation {
 
   /// The same small study each time. Operation `operation` on the disk fails; then, without faults,
   /// the records must be those of a run without. `reached`: whether there was such an operation.
-  [[nodiscard]] std::optional<std::string> run_disk_fault(DiskFault fault,
-                                                          std::uint64_t operation, bool& reached);
+  [[nodiscard]] std::optional<std::string> run_disk_fault(DiskFault fault, std::uint64_t operation,
+                                                          bool& reached);
 
   [[nodiscard]] const Tally& tally() const { return tally_; }
 
