@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -30,17 +30,9 @@ bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-// A word of at most eight bytes in lower case, as a number. `end` is the end of the text that it
-// stands in: all eight bytes are read where there are so many.
-std::uint64_t word_key(std::string_view word, const char* end) {
-  std::uint64_t key = 0;
-  if (end - word.data() >= 8) {
-    std::memcpy(&key, word.data(), 8);
-  } else {
-    std::memcpy(&key, word.data(), word.size());
-  }
-  const std::uint64_t bytes = ~std::uint64_t{0} >> (64 - 8 * word.size());
-  return (key & bytes) | (0x2020202020202020ULL & bytes);
+// The last eight bytes of a word in lower case, as a number.
+std::uint64_t with_letter(std::uint64_t key, char c) {
+  return key << 8 | static_cast<unsigned char>(c | 0x20);
 }
 
 // A hash table in which every word has a slot of its own, so that a look needs no branch.
@@ -49,7 +41,10 @@ class EnglishWords {
   EnglishWords() {
     while (!fill()) multiplier_ += 2;
   }
-  [[nodiscard]] bool contains(std::uint64_t key) const { return table_[slot(key)] == key; }
+  /// 1 if it is one of the words.
+  [[nodiscard]] std::size_t count(std::uint64_t key) const {
+    return table_[slot(key)] == key ? 1U : 0U;
+  }
 
  private:
   [[nodiscard]] std::size_t slot(std::uint64_t key) const {
@@ -58,7 +53,8 @@ class EnglishWords {
   bool fill() {
     table_.fill(0);
     for (const std::string_view word : kEnglishWords) {
-      const std::uint64_t key = word_key(word, word.data() + word.size());
+      const std::uint64_t key = std::accumulate(word.begin(), word.end(), std::uint64_t{0},
+                                                with_letter);
       if (std::exchange(table_[slot(key)], key) != 0) return false;
     }
     return true;
@@ -74,24 +70,26 @@ struct LatinCounts {
   std::size_t other_bytes = 0;  ///< bytes of code points beyond ASCII
 };
 
+// Words are of ASCII letters, and apostrophes inside. All is counted without branches: where words
+// end, no processor can predict.
 LatinCounts count_words(std::string_view text) {
   static const EnglishWords english;
   LatinCounts counts;
-  const char* const end = text.data() + text.size();
-  for (const char* p = text.data(); p < end;) {
-    if (!is_ascii_letter(*p)) {
-      counts.other_bytes += (static_cast<unsigned char>(*p) & 0x80) != 0 ? 1 : 0;
-      ++p;
-      continue;
-    }
-    const char* const begin = p;
-    while (p < end && (is_ascii_letter(*p) || *p == '\'')) ++p;
-    const auto size = static_cast<std::size_t>(p - begin);
-    counts.ascii_letters += size;
-    ++counts.words;
-    const std::uint64_t key = word_key({begin, std::min<std::size_t>(size, 8)}, end);
-    counts.english += english.contains(key) ? 1U : 0U;
+  std::uint64_t key = 0;
+  std::size_t inside = 0;  // 1 in a word
+  for (const char c : text) {
+    const std::size_t letter = is_ascii_letter(c) ? 1 : 0;
+    const std::size_t now = letter | (inside & (c == '\'' ? 1U : 0U));
+    const std::size_t ended = inside & (now ^ 1);
+    counts.words += ended;
+    counts.english += ended & english.count(key);
+    counts.ascii_letters += now;
+    counts.other_bytes += static_cast<unsigned char>(c) >> 7;
+    key = with_letter(key, c) & (0 - std::uint64_t{now});
+    inside = now;
   }
+  counts.words += inside;
+  counts.english += inside & english.count(key);
   return counts;
 }
 

@@ -34,26 +34,20 @@ constexpr std::size_t kPeriodSegmentsMax = 8;
 constexpr std::size_t kTailBytes = 1536;
 constexpr std::size_t kCodeRoundsFactor = 3;  // programs and data repeat lines for good reasons
 
-// What a byte is to a segment: its letter, one and the same for both cases, or one of these.
-constexpr std::uint8_t kDropped = 0;
-constexpr std::uint8_t kMayEnd = 1;
-
-class LetterTable {
- public:
-  LetterTable() {
-    for (std::size_t c = 0; c < table_.size(); ++c) {
+// What each byte is to a segment.
+struct ByteTable {
+  ByteTable() {
+    for (std::size_t c = 0; c < 256; ++c) {
       const bool upper = c >= 'A' && c <= 'Z';
       const bool lower = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-      table_[c] = upper               ? static_cast<std::uint8_t>(c + 32)
-                  : lower || c >= 128 ? static_cast<std::uint8_t>(c)
-                                      : kDropped;
+      letter[c] = static_cast<char>(upper ? c + 32 : c);
+      is_letter[c] = upper || lower || c >= 128 ? 1 : 0;
     }
-    for (const char c : std::string_view("\n.!?;)")) table_[static_cast<std::size_t>(c)] = kMayEnd;
+    for (const char c : std::string_view("\n.!?;)")) may_end[static_cast<std::size_t>(c)] = true;
   }
-  std::uint8_t operator[](char c) const { return table_[static_cast<unsigned char>(c)]; }
-
- private:
-  std::array<std::uint8_t, 256> table_{};
+  std::array<char, 256> letter{};             // in lower case
+  std::array<std::uint8_t, 256> is_letter{};  // 0 or 1
+  std::array<bool, 256> may_end{};
 };
 
 bool is_number(std::string_view text) {
@@ -65,7 +59,7 @@ bool ends_segment(std::string_view text, std::size_t i) {
 }
 
 std::vector<Segment> segments_of(std::string_view text) {
-  static const LetterTable table;
+  static const ByteTable table;
   std::vector<Segment> segments;
   segments.reserve(text.size() / 48 + 1);
   std::string kept(text.size(), '\0');
@@ -78,11 +72,11 @@ std::vector<Segment> segments_of(std::string_view text) {
     segments.push_back({hash, size, first, end});
   };
   for (std::size_t i = 0; i < text.size(); ++i) {
-    // Without a branch for letters: where words end, nobody can predict.
-    const std::uint8_t letter = table[text[i]];
-    letters[count] = static_cast<char>(letter);
-    count += letter > kMayEnd ? 1U : 0U;
-    if (letter != kMayEnd) continue;
+    // Without a branch for letters: where words end, no processor can predict.
+    const auto byte = static_cast<unsigned char>(text[i]);
+    letters[count] = table.letter[byte];
+    count += table.is_letter[byte];
+    if (!table.may_end[byte]) continue;
     // "12." at the beginning is the number of a list entry.
     if (count > 0 && count <= 3 && (text[i] == '.' || text[i] == ')') &&
         is_number(text.substr(begin, i - begin))) {
