@@ -53,8 +53,8 @@ class EnglishWords {
   bool fill() {
     table_.fill(0);
     for (const std::string_view word : kEnglishWords) {
-      const std::uint64_t key = std::accumulate(word.begin(), word.end(), std::uint64_t{0},
-                                                with_letter);
+      const std::uint64_t key =
+          std::accumulate(word.begin(), word.end(), std::uint64_t{0}, with_letter);
       if (std::exchange(table_[slot(key)], key) != 0) return false;
     }
     return true;
