@@ -136,10 +136,11 @@ TEST(Simulation, RetriesLeaveHeldPlacesAlone) {
   // All are sent once and fail; while every place is held, none is sent again.
   world.model->hold(0);
   (void)world.model->poll(1);
-  world.model->hold(limit);
+  const std::size_t places = world.model->status().concurrency_max;
+  world.model->hold(places);
   poll_for_s(60);
   ASSERT_EQ(world.model->status().requests_sent, limit);
-  world.model->hold(limit - 1);
+  world.model->hold(places - 1);
   poll_for_s(1);
   EXPECT_GT(world.model->status().requests_sent, limit);
   EXPECT_LE(world.transport->in_flight(), 1U);

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "engine/judge_grading.hpp"
 #include "engine/pipeline.hpp"
 #include "model/http_model.hpp"
 #include "model/model_factory.hpp"
@@ -86,7 +89,13 @@ std::string role_of(const StudyConfig& config, const ModelConfig& model) {
 }  // namespace
 
 std::uint64_t question_id(const std::string& behavior, std::int64_t key) {
-  return hash64({behavior, std::to_string(key)});
+  const std::vector<Behavior>& known = built_in_behaviors();
+  const auto found = std::find_if(known.begin(), known.end(),
+                                  [&](const Behavior& one) { return one.id == behavior; });
+  UNDERSTUDY_ASSERT(found != known.end());
+  const bool screens = is_screened_by_judge(*found);
+  return question_identity(behavior, screens ? GradingLayer::kScreen : GradingLayer::kVerified,
+                           key);
 }
 
 SessionEnd run_session(const SimStudy& study, const std::string& directory, const SessionPlan& plan,
