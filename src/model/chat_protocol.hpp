@@ -40,6 +40,9 @@ class ChatProtocol {
 /// OpenAI's Responses. It has no seed; nothing is stored at the provider.
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_openai_responses_protocol(const ModelSpec& spec);
 
+/// OpenAI's moderations, for providers that have the endpoint.
+[[nodiscard]] std::unique_ptr<ChatProtocol> make_moderation_protocol(const ModelSpec& spec);
+
 /// The protocol of a spec's kind, which is one behind HTTP.
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec);
 

@@ -38,10 +38,17 @@ Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const Mode
   http.deadline_ms = options.deadline_ms;
   http.retry = options.retry;
   http.costs_money = is_billed(spec, endpoints);
+  if (options.moderates && spec.kind != ModelKind::kOpenAiChat) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("\"{}\" has no moderation endpoint: name a provider that speaks "
+                                  "OpenAI's, such as openai/omni-moderation-latest",
+                                  spec.text));
+  }
   CurlTransportOptions curl;
   curl.connections_max = http.connections_max * endpoints.size();
   UNDERSTUDY_TRY(std::unique_ptr<Transport> transport, make_curl_transport(curl, clock));
-  return make_http_model(std::move(http), std::move(endpoints), make_chat_protocol(spec),
+  auto protocol = options.moderates ? make_moderation_protocol(spec) : make_chat_protocol(spec);
+  return make_http_model(std::move(http), std::move(endpoints), std::move(protocol),
                          std::move(transport), clock);
 }
 

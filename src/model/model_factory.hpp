@@ -19,6 +19,7 @@ namespace understudy {
 
 struct ModelOptions {
   // For models behind HTTP.
+  bool moderates = false;              ///< the endpoint /moderations, not chat
   std::vector<std::string> base_urls;  ///< --model-base-url; empty: the environment's
   Environment environment;             ///< keys and base URLs; unset: an empty one
   EgressList egress_allow;

@@ -144,5 +144,27 @@ TEST(OpenAiResponses, FailedStatusIsAnErrorInTheBody) {
   EXPECT_EQ(failure.detail, "server_error");
 }
 
+TEST(Moderations, SendTheLastMessageAndReadScores) {
+  const auto moderations = make_moderation_protocol(*parse_model_spec("vllm/moderator"));
+  ChatRequest request;
+  request.messages.resize(1);
+  request.messages[0].content = "a \"text\"";
+  EXPECT_EQ(moderations->path(), "/moderations");
+  EXPECT_EQ(Json::parse(*moderations->request_body(request)),
+            Json::parse(R"({"model":"moderator","input":"a \"text\""})"));
+  const DrawOutcome outcome = moderations->read_answer(
+      R"({"results":[{"flagged":true,"category_scores":{"hate":0.9,"self-harm":0.1}}]})");
+  ASSERT_TRUE(std::holds_alternative<Completion>(outcome));
+  EXPECT_EQ(Json::parse(std::get<Completion>(outcome).content),
+            Json::parse(R"({"hate":0.9,"self-harm":0.1})"));
+  const auto reason = [&](std::string_view body) {
+    return std::get<Failure>(moderations->read_answer(body)).reason;
+  };
+  EXPECT_EQ(reason("<html>"), FailureReason::kNotJson);
+  EXPECT_EQ(reason(R"({"results":[]})"), FailureReason::kUnexpectedBody);
+  EXPECT_EQ(reason(R"({"results":[{"flagged":true}]})"), FailureReason::kUnexpectedBody);
+  EXPECT_EQ(reason(R"({"error":{"code":"x"}})"), FailureReason::kErrorInBody);
+}
+
 }  // namespace
 }  // namespace understudy

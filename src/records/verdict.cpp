@@ -36,6 +36,14 @@ std::string_view verdict_name(Verdict verdict) {
       return "judge_cut_off";
     case Verdict::kUngradableNoEvidence:
       return "no_evidence";
+    case Verdict::kUngradableGraderDied:
+      return "grader_died";
+    case Verdict::kUngradableGraderHung:
+      return "grader_hung";
+    case Verdict::kUngradableGraderFlood:
+      return "grader_flood";
+    case Verdict::kUngradableGraderSilent:
+      return "grader_silent";
     case Verdict::kNotGradedNoJudge:
       return "no_judge";
     case Verdict::kNotGradedNotSelected:

@@ -19,13 +19,17 @@ enum class Verdict : std::uint8_t {
   kUngradableContradictory = 19,  ///< the judge gave several verdicts
   kUngradableNoText = 20,         ///< there is nothing this grader can look at
   kUngradableTooLong = 21,        ///< does not fit the judge's context
-  kUngradableCannotTell = 22,     ///< the judge says that the transcript does not decide it
+  kUngradableCannotTell = 22,     ///< the grader says that the transcript does not decide it
   kUngradableJudgeEmpty = 23,     ///< the judge answered nothing
   kUngradableJudgeHtml = 24,      ///< the judge's answer is a web page
   kUngradableJudgeLanguage = 25,  ///< the judge's answer is prose in another language
   kUngradableSeveral = 26,        ///< the judge's answer holds more than one verdict
   kUngradableJudgeCutOff = 27,    ///< the judge's answer ended at its length limit
   kUngradableNoEvidence = 28,     ///< present, but without a message that shows it
+  kUngradableGraderDied = 29,     ///< the external program ended with an error
+  kUngradableGraderHung = 30,     ///< the external program gave no output in its time
+  kUngradableGraderFlood = 31,    ///< the external program wrote more than verdicts can be
+  kUngradableGraderSilent = 32,   ///< the external program left this answer out
   // Nobody looked: `not_graded{reason}`.
   kNotGradedNoJudge = 64,      ///< the behavior needs a judge and no judge role is set
   kNotGradedNotSelected = 65,  ///< outside the part of the frame that the judge was given
@@ -42,7 +46,8 @@ enum class Verdict : std::uint8_t {
 [[nodiscard]] std::string_view verdict_name(Verdict verdict);
 
 /// Which grader gave it: the screen sees everything; verification sees a designed subset.
-enum class GradingLayer : std::uint8_t { kScreen = 0, kVerified = 1 };
+/// A probe only measures the grader: none of its verdicts is ever in an estimate.
+enum class GradingLayer : std::uint8_t { kScreen = 0, kVerified = 1, kProbe = 2 };
 
 /// A run of verdicts in the order of its draws, sparse in what is not absent.
 /// Wire form: varint gaps and one byte each.
