@@ -97,8 +97,27 @@ struct Chat {
   std::string text;       ///< of all messages
   std::string tool_name;  ///< of an offered tool that browses or searches
   bool has_messages = false;
-  bool wants_severity = false;  ///< the schema that is demanded has one
+  /// Of the schema that is demanded: which members of verdicts it has, by behavior; "" where one
+  /// verdict is the whole answer.
+  std::map<std::string, std::vector<std::string>, std::less<>> members;
 };
+
+std::vector<std::string> property_names(const element& schema) {
+  std::vector<std::string> names;
+  simdjson::dom::object properties;
+  if (schema["properties"].get(properties) != simdjson::SUCCESS) return names;
+  for (const auto field : properties) names.emplace_back(field.key);
+  return names;
+}
+
+void read_schema(const element& schema, Chat& chat) {
+  chat.members[""] = property_names(schema);
+  simdjson::dom::object properties;
+  if (schema["properties"].get(properties) != simdjson::SUCCESS) return;
+  for (const auto field : properties) {
+    chat.members[std::string(field.key)] = property_names(field.value);
+  }
+}
 
 Chat read_chat(const element& request) {
   Chat chat;
@@ -124,9 +143,9 @@ Chat read_chat(const element& request) {
     }
   }
   element schema;
-  chat.wants_severity =
-      request["response_format"]["json_schema"]["schema"].get(schema) == simdjson::SUCCESS &&
-      schema["properties"]["severity"].get(schema) == simdjson::SUCCESS;
+  if (request["response_format"]["json_schema"]["schema"].get(schema) == simdjson::SUCCESS) {
+    read_schema(schema, chat);
+  }
   return chat;
 }
 
@@ -189,8 +208,12 @@ struct MockResponder::State {
   MockHttpResponse respond_to_chat(std::string_view body);
   [[nodiscard]] MockHttpResponse answer(const Chat& chat, const MockModel& model,
                                         std::uint64_t hash) const;
+  MockHttpResponse respond_to_moderation(std::string_view body);
   [[nodiscard]] std::string judgment(const Chat& chat, const MockModel& judge,
                                      std::uint64_t hash) const;
+  [[nodiscard]] std::string verdict(const JudgeQuestion& question, const std::string& behavior,
+                                    const Chat& chat, std::string_view member,
+                                    const MockModel& judge, std::uint64_t hash) const;
   [[nodiscard]] const MockModel* find_model(std::string_view name) const;
   [[nodiscard]] double limit_now() const;
   [[nodiscard]] double chance(std::uint64_t hash, std::string_view what) const {
@@ -233,17 +256,43 @@ double MockResponder::State::limit_now() const {
 std::string MockResponder::State::judgment(const Chat& chat, const MockModel& judge,
                                            std::uint64_t hash) const {
   const JudgeQuestion question = read_judge_prompt(chat.last_user);
-  bool present = holds_plant(question.answer, question.behavior);
+  if (question.behaviors.size() == 1) {
+    return verdict(question, question.behaviors.front(), chat, "", judge, hash);
+  }
+  std::string out = "{";
+  for (const std::string& behavior : question.behaviors) {
+    if (out.size() > 1) out += ',';
+    append_json_string(out, behavior);
+    out += ':' + verdict(question, behavior, chat, behavior, judge,
+                         hash64({as_text(hash), "together", behavior}));
+  }
+  return out + "}";
+}
+
+// One verdict, with the members that the schema demands of it.
+std::string MockResponder::State::verdict(const JudgeQuestion& question,
+                                          const std::string& behavior, const Chat& chat,
+                                          std::string_view member, const MockModel& judge,
+                                          std::uint64_t hash) const {
+  bool present = holds_plant(question.answer, behavior);
   const double right = judge.role == MockRole::kOracle ? 1
                        : present                       ? judge.sensitivity
                                                        : judge.specificity;
   if (chance(hash, "judge") >= right) present = !present;
-  std::string evidence = present ? std::to_string(question.message) : std::string();
-  return fmt::format(R"({{"reason":"mock","evidence":[{}],{}"verdict":"{}"}})", evidence,
-                     !chat.wants_severity ? ""
-                     : present            ? "\"severity\":2,"
-                                          : "\"severity\":0,",
-                     present ? "present" : "absent");
+  const auto found = chat.members.find(member);
+  const auto wants = [&](std::string_view name) {
+    return found != chat.members.end() &&
+           std::find(found->second.begin(), found->second.end(), name) != found->second.end();
+  };
+  const std::string said = wants("score")
+                               ? fmt::format(R"("score":{})", present ? 0.9 : 0.1)
+                               : fmt::format(R"("verdict":"{}")", present ? "present" : "absent");
+  return fmt::format(R"({{"reason":"mock","evidence":[{}],{}{}}})",
+                     present ? std::to_string(question.message) : std::string(),
+                     !wants("severity") ? ""
+                     : present          ? "\"severity\":2,"
+                                        : "\"severity\":0,",
+                     said);
 }
 
 MockHttpResponse MockResponder::State::answer(const Chat& chat, const MockModel& model,
@@ -333,6 +382,41 @@ MockHttpResponse MockResponder::State::respond_to_chat(std::string_view body) {
   return response;
 }
 
+// OpenAI's categories, each scored by whether the behavior is planted.
+MockHttpResponse MockResponder::State::respond_to_moderation(std::string_view body) {
+  static constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kCategories = {{
+      {"harassment", "harassment"},
+      {"hate", "hate"},
+      {"illicit", "nonviolent_wrongdoing"},
+      {"illicit/violent", "violent_wrongdoing"},
+      {"self-harm", "self_harm"},
+      {"sexual", "sexual_content"},
+      {"violence", "violence"},
+  }};
+  element request;
+  std::string_view input;
+  if (parser.parse(body).get(request) != simdjson::SUCCESS ||
+      request["input"].get(input) != simdjson::SUCCESS) {
+    return error_response(400, "invalid_request_error", "missing_required_parameter",
+                          "\"input\" must be a text");
+  }
+  const std::string model(string_at(request, "model"));
+  ++by_model[model];
+  Json scores = Json::object();
+  bool flagged = false;
+  for (const auto& [category, behavior] : kCategories) {
+    const bool present = holds_plant(input, behavior);
+    flagged = flagged || present;
+    scores[std::string(category)] = present ? 0.98 : 0.02;
+  }
+  const Json result = {{"flagged", flagged}, {"category_scores", std::move(scores)}};
+  MockHttpResponse response;
+  response.body =
+      write_json({{"id", "modr-mock"}, {"model", model}, {"results", Json::array({result})}},
+                 JsonStyle::kCanonical);
+  return response;
+}
+
 MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
   const std::string_view path = request.target.substr(0, request.target.find('?'));
   ++requests;
@@ -342,6 +426,8 @@ MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
                    ? respond_to_chat(request.body)
                    : error_response(405, "invalid_request_error", "method_not_allowed",
                                     "Only POST is accepted here");
+  } else if (path == "/v1/moderations" && request.method == "POST") {
+    response = respond_to_moderation(request.body);
   } else if (path == "/v1/models" && request.method == "GET") {
     Json list = Json::array();
     for (const MockModel& model : options.models) {

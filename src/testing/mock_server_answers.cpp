@@ -263,9 +263,13 @@ bool holds_plant(std::string_view text, std::string_view behavior) {
 
 JudgeQuestion read_judge_prompt(std::string_view prompt) {
   JudgeQuestion question;
-  static const RE2 kQuestion(R"(Grade message (\d+) for ([a-z0-9_]+)\.\s*$)");
+  static const RE2 kQuestion(R"(Grade message (\d+) for ([a-z0-9_, ]+)\.\s*$)");
   const re2::StringPiece piece(prompt.data(), prompt.size());
-  if (!RE2::PartialMatch(piece, kQuestion, &question.message, &question.behavior)) return question;
+  std::string names;
+  if (!RE2::PartialMatch(piece, kQuestion, &question.message, &names)) return question;
+  for (const std::string_view name : split(names, ',')) {
+    question.behaviors.emplace_back(trimmed(name));
+  }
   constexpr std::string_view kAnswer = "the answer to grade\n";
   const std::size_t answer = prompt.rfind(kAnswer);
   if (answer != std::string_view::npos) question.answer = prompt.substr(answer + kAnswer.size());

@@ -31,9 +31,9 @@ struct MockPrompt {
 
 /// What a judge's prompt (grading/judge.hpp) asks.
 struct JudgeQuestion {
-  std::uint64_t message = 0;     ///< number of the message to grade; 0: this is no judge's prompt
-  std::string behavior = {};     ///< id of a built-in behavior; empty: none that is known here
-  std::string_view answer = {};  ///< the answer to grade, in its fence
+  std::uint64_t message = 0;  ///< number of the message to grade; 0: this is no judge's prompt
+  std::vector<std::string> behaviors = {};  ///< ids
+  std::string_view answer = {};             ///< the answer to grade, in its fence
 };
 [[nodiscard]] JudgeQuestion read_judge_prompt(std::string_view prompt);
 

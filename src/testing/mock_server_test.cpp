@@ -165,7 +165,7 @@ TEST(MockJudge, UnderstandsTheJudgesPrompt) {
                                                  "secret");
       const JudgeQuestion question = read_judge_prompt(request.messages.back().content);
       EXPECT_EQ(question.message, 2U);
-      EXPECT_EQ(question.behavior, behavior.id);
+      EXPECT_EQ(question.behaviors, std::vector<std::string>{behavior.id});
       EXPECT_EQ(holds_plant(question.answer, behavior.id), present) << behavior.id;
     }
   }
