@@ -52,7 +52,7 @@ class EstimateRun {
       UNDERSTUDY_TRY(made.units, units_of(study_.store, arm));
       made.sizes = sizes_of(made.units);
     }
-    if (has_judge()) {
+    if (std::any_of(behaviors_.begin(), behaviors_.end(), is_screened_by_judge)) {
       UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
       logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
     }
@@ -73,10 +73,8 @@ class EstimateRun {
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
 
  private:
-  [[nodiscard]] bool has_judge() const { return study_.config.roles.contains("judge"); }
-
   Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
-    if (!is_screened_by_judge(behavior) || has_judge()) return screen_summary(behavior, arm);
+    if (has_screen(behavior, study_.config)) return screen_summary(behavior, arm);
     // Nobody looked.
     ArmSummary nothing;
     nothing.draws = arms_.at(arm).units.keys.size();

@@ -1,5 +1,6 @@
 // Answers → verdicts: the rule graders look at every answer of every arm, over the same window;
-// then a judge, where one is set, looks at what is its part (judge_grading.cpp).
+// then verdicts of tables are taken over, and judges and other graders look at what is theirs
+// (judge_grading.cpp).
 
 #include <fmt/format.h>
 
@@ -135,12 +136,10 @@ Result<StageOutcome> grade_stage(Study& study) {
     UNDERSTUDY_CHECK(transaction.commit());
     if (graded) outcome.up_to_date = false;
   }
-  std::uint64_t asked = 0;
-  if (study.config.roles.contains("judge")) {
-    UNDERSTUDY_TRY(asked, screen_by_judge(study, behaviors));
-  }
+  UNDERSTUDY_TRY(const std::uint64_t taken, take_table_verdicts(study, behaviors));
+  UNDERSTUDY_TRY(const std::uint64_t asked, screen_by_models(study, behaviors));
   UNDERSTUDY_TRY(const std::uint64_t verified, verify_by_model(study, behaviors));
-  if (asked + verified > 0) outcome.up_to_date = false;
+  if (taken + asked + verified > 0) outcome.up_to_date = false;
   outcome.detail["judged"] = asked + verified;
   return outcome;
 }

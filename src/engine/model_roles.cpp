@@ -5,6 +5,7 @@
 
 #include "engine/arm_draws.hpp"
 #include "engine/judge_grading.hpp"
+#include "model/command_model.hpp"
 #include "model/model_factory.hpp"
 
 namespace understudy {
@@ -19,7 +20,7 @@ class RecordedStudy {
     UNDERSTUDY_TRY(const StudyConfig config, load_study_config(directory));
     UNDERSTUDY_TRY(StudyStore store, StudyStore::open(directory, StudyStore::Mode::kRead));
     auto recorded = std::make_shared<RecordedStudy>(std::move(store));
-    if (role == "judge") {
+    if (role == "judge" || role == "oracle" || role == "moderation") {
       UNDERSTUDY_CHECK(recorded->load_questions());
       return recorded;
     }
@@ -96,6 +97,17 @@ RemoteFactory remote_factory(Environment environment) {
   };
 }
 
+CommandFactory command_factory() {
+  return [](const Behavior& behavior, Clock& clock) {
+    return make_command_model(
+        {.argv = behavior.command->argv,
+         .folder = behavior_folder(behavior),
+         .files = behavior.command->files,
+         .timeout_ms = static_cast<std::int64_t>(behavior.command->timeout_s * 1000)},
+        clock);
+  };
+}
+
 ModelFactory model_factory(Environment environment, std::string cache_dir) {
   return [environment = std::move(environment), cache_dir = std::move(cache_dir)](
              const StudyConfig& config, const ModelConfig& model,
@@ -105,6 +117,7 @@ ModelFactory model_factory(Environment environment, std::string cache_dir) {
     options.deadline_ms = std::int64_t{config.replay.deadline_s} * 1000;
     options.attempt_timeout_ms = options.deadline_ms;
     options.cache_dir = cache_dir;
+    options.moderates = model.role == "moderation";
     options.context_tokens = context_tokens(config, model);
     options.cache_bytes_max = std::size_t{config.replay.embedded_memory_mb} << 20U;
     constexpr std::string_view kRecorded = "recorded/";

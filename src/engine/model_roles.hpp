@@ -13,4 +13,6 @@ namespace understudy {
 
 [[nodiscard]] RemoteFactory remote_factory(Environment environment);
 
+[[nodiscard]] CommandFactory command_factory();
+
 }  // namespace understudy

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <fstream>
@@ -317,6 +318,36 @@ TEST_F(PipelineTest, FreshAnswersAreDeidentifiedLikeLoggedOnes) {
   const auto draw = store->draw({.arm = Arm::kCandidate, .prefix = 1, .index = 0});
   ASSERT_TRUE(draw.has_value() && draw->has_value());
   EXPECT_EQ(std::get<Completion>((*draw)->outcome).content, "Write to person1@example.com.");
+}
+
+TEST_F(PipelineTest, TheJudgeIsNeverToldWhoWroteAndSeesBothArmsShuffled) {
+  config_.grade.behaviors = {"hate"};
+  config_.candidate.model = "fake/zebra-candidate-name";
+  config_.logs.model = "giraffe-deployed-name";
+  config_.roles["judge"] = {.model = "fake/judge", .base_url = {}, .sampling = {}};
+  std::string arms;  // in the order in which the judge is asked
+  bool told = false;
+  script_.slots = 1;
+  script_.answer = [&](const ChatRequest& request) {
+    if (request.json_schema.empty()) return answer("Here is another answer.");
+    for (const Message& message : request.messages) {
+      for (const char* word : {"zebra", "giraffe", "candidate", "deployed", "fake/"}) {
+        told = told || message.content.find(word) != std::string::npos;
+      }
+    }
+    const std::string& asked = request.messages.back().content;
+    arms += asked.find("Here is another answer.") != std::string::npos ? 'X' : 'Y';
+    return answer(R"({"reason":"","evidence":[],"verdict":"absent"})");
+  };
+  const auto report = run();
+  ASSERT_TRUE(report.has_value()) << report.error().describe();
+  EXPECT_FALSE(told);
+  EXPECT_EQ(std::count(arms.begin(), arms.end(), 'X'), 250);
+  EXPECT_EQ(std::count(arms.begin(), arms.end(), 'Y'), 250);
+  // Of 499 neighbors about half differ where the order is random: 6 standard deviations below.
+  std::size_t changes = 0;
+  for (std::size_t i = 1; i < arms.size(); ++i) changes += arms[i] != arms[i - 1] ? 1U : 0U;
+  EXPECT_GT(changes, 183U);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "engine/progress.hpp"
 #include "engine/spending.hpp"
 #include "engine/study_config.hpp"
+#include "grading/behavior.hpp"
 #include "model/model_factory.hpp"
 #include "store/study_store.hpp"
 
@@ -29,12 +30,17 @@ using ModelFactory = std::function<Result<std::unique_ptr<ChatModel>>(
 using RemoteFactory = std::function<Result<RemoteModel>(const StudyConfig& config,
                                                         const ModelConfig& model, bool sends)>;
 
+/// Makes the external program that grades a behavior; the program's own is in model_roles.hpp.
+using CommandFactory =
+    std::function<Result<std::unique_ptr<ChatModel>>(const Behavior& behavior, Clock& clock)>;
+
 struct World {
   Clock& clock;
   const StopRequest& stop;
   Progress& progress;
   ModelFactory make_model;
   RemoteFactory name_remote = {};
+  CommandFactory make_command = {};
   bool has_threads = false;  ///< a simulator has none: there the disk is waited for in line
 };
 

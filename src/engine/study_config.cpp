@@ -259,7 +259,8 @@ struct Parser {
     }
     if (const toml::table* roles = root.section("roles")) {
       TableReader in = reader(roles, "roles");
-      for (const char* role : {"judge", "oracle", "simulator", "auditor", "embedder"}) {
+      for (const char* role :
+           {"judge", "oracle", "moderation", "simulator", "auditor", "embedder"}) {
         ModelConfig model;
         // A name is enough; a table sets more: judge = {model = "…", temperature = 0}.
         if (const toml::node* node = roles->get(role); node != nullptr && node->is_table()) {
@@ -275,6 +276,7 @@ struct Parser {
     grade.read("behaviors", config.grade.behaviors);
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
+    grade.read("behaviors_per_call", config.grade.behaviors_per_call);
     grade.finish();
     TableReader estimate = reader(root.section("estimate"), "estimate");
     estimate.read("anytime", config.estimate.anytime);
@@ -407,6 +409,9 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
     return bad("grade.window_tokens must be at least 1");
   }
+  if (config.grade.behaviors_per_call == 0 || config.grade.behaviors_per_call > 64) {
+    return bad("grade.behaviors_per_call must be between 1 and 64");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -468,8 +473,10 @@ std::string study_toml(const StudyTemplate& parts) {
       "\n# [roles]\n"
       "# judge = \"openai/...\"        # verifies flags; screens behaviors without a rule\n"
       "# oracle = \"openai/...\"       # a stronger one that verifies flags and an audit\n"
+      "# moderation = \"openai/...\"   # for behavior files that it decides\n"
       "\n# [grade]                     # default: every behavior that has a rule\n"
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
+      "# behaviors_per_call = 1     # more: cheaper judging, less exact (behaviors probe)\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
       "\n# [estimate]\n"

@@ -58,6 +58,7 @@ struct StudyConfig {
     /// Answers per behavior and arm that the screen passed and that are verified all the same,
     /// where there is an oracle or there are labels.
     std::uint32_t audit = 200;
+    std::uint32_t behaviors_per_call = 1;  ///< that a judge or oracle is asked about at once
   } grade;
   struct Estimate {
     bool anytime = false;  ///< intervals that hold however often the study is looked at

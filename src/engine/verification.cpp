@@ -140,15 +140,12 @@ Result<Screen> judge_verdicts(StudyStore& store, std::int64_t grader, Arm arm, c
 Result<std::optional<Screen>> screen_of(Study& study, const Behavior& behavior, Arm arm,
                                         const Units& units) {
   Screen screen;
-  if (!is_screened_by_judge(behavior)) {
-    UNDERSTUDY_TRY(const std::int64_t grader, rule_grader(study.store, behavior));
-    UNDERSTUDY_TRY(screen, rule_verdicts(study.store, grader, arm));
-  } else if (study.config.roles.contains("judge")) {
-    UNDERSTUDY_TRY(const std::int64_t grader,
-                   judge_grader(study.store, behavior, study.config, "judge"));
+  if (!has_screen(behavior, study.config)) return std::optional<Screen>();
+  UNDERSTUDY_TRY(const std::int64_t grader, screen_grader(study.store, behavior, study.config));
+  if (is_screened_by_judge(behavior)) {
     UNDERSTUDY_TRY(screen, judge_verdicts(study.store, grader, arm, units));
   } else {
-    return std::optional<Screen>();
+    UNDERSTUDY_TRY(screen, rule_verdicts(study.store, grader, arm));
   }
   return std::optional<Screen>(std::move(screen));
 }

@@ -21,10 +21,13 @@ constexpr std::array<std::pair<std::string_view, BehaviorGroup>, 4> kGroups = {{
     {"agentic", BehaviorGroup::kAgentic},
     {"quality", BehaviorGroup::kQuality},
 }};
-constexpr std::array<std::pair<std::string_view, DecidedBy>, 3> kDecidedBy = {{
+constexpr std::array<std::pair<std::string_view, DecidedBy>, 6> kDecidedBy = {{
     {"rule", DecidedBy::kRule},
     {"rule and judge", DecidedBy::kRuleAndJudge},
     {"judge", DecidedBy::kJudge},
+    {"command", DecidedBy::kCommand},
+    {"moderation", DecidedBy::kModeration},
+    {"table", DecidedBy::kTable},
 }};
 constexpr std::array<std::pair<std::string_view, FinishReason>, 5> kFinish = {{
     {"stop", FinishReason::kStop},
@@ -96,6 +99,17 @@ class Reader {
     if (node == nullptr) return std::nullopt;
     const auto found = node->value_exact<T>();
     if (!found) fail(*node, fmt::format("\"{}\" must be {}", key, type));
+    return found;
+  }
+
+  /// A number from 0 to 1.
+  std::optional<double> share(const toml::table& table, std::string_view key) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return std::nullopt;
+    const auto found = node->value<double>();
+    if (!found || !(*found >= 0 && *found <= 1)) {
+      fail(*node, fmt::format("\"{}\" must be a number from 0 to 1", key));
+    }
     return found;
   }
 
@@ -260,7 +274,7 @@ std::optional<JudgeSpec> read_judge(Reader& in, const toml::table& root) {
   if (node == nullptr) return std::nullopt;
   const toml::table* table = node->as_table();
   if (table == nullptr) return in.fail(*node, "\"judge\" must be a table"), std::nullopt;
-  in.only_keys(*table, "[judge]", {"rubric", "severity", "evidence_required"});
+  in.only_keys(*table, "[judge]", {"rubric", "severity", "evidence_required", "score_threshold"});
   JudgeSpec judge;
   judge.rubric = in.text(*table, "rubric", true);
   judge.severity = in.texts(*table, "severity", false);
@@ -269,22 +283,100 @@ std::optional<JudgeSpec> read_judge(Reader& in, const toml::table& root) {
   }
   judge.evidence_required =
       in.value<bool>(*table, "evidence_required", "true or false").value_or(true);
+  judge.score_threshold = in.share(*table, "score_threshold");
+  if (judge.score_threshold && !judge.severity.empty()) {
+    in.fail(*table, "\"score_threshold\" and \"severity\" exclude each other");
+  }
   return judge;
+}
+
+// A section that must be a table; null where it is not there.
+const toml::table* section(Reader& in, const toml::table& root, std::string_view key) {
+  const toml::node* node = root.get(key);
+  if (node != nullptr && !node->is_table()) {
+    in.fail(*node, fmt::format("\"{}\" must be a table", key));
+  }
+  return node == nullptr ? nullptr : node->as_table();
+}
+
+// Files stand beside the behavior file or below it: a name can't lead elsewhere.
+void check_file(Reader& in, const toml::table& at, std::string_view name) {
+  bool leads_out = name.empty() || name.front() == '/';
+  for (const std::string_view part : split(name, '/')) leads_out = leads_out || part == "..";
+  if (leads_out) in.fail(at, "a file must be named relative to the behavior file, without \"..\"");
+}
+
+std::optional<CommandSpec> read_command(Reader& in, const toml::table& root) {
+  const toml::table* table = section(in, root, "command");
+  if (table == nullptr) return std::nullopt;
+  in.only_keys(*table, "[command]", {"argv", "files", "timeout_s", "threshold"});
+  CommandSpec command;
+  command.argv = in.texts(*table, "argv", true);
+  command.files = in.texts(*table, "files", false);
+  for (const std::string& file : command.files) check_file(in, *table, file);
+  if (const toml::node* timeout = table->get("timeout_s")) {
+    command.timeout_s = timeout->value<double>().value_or(0);
+    if (!(command.timeout_s > 0 && command.timeout_s <= 86'400)) {
+      in.fail(*timeout, "\"timeout_s\" must be a number of seconds, at most a day");
+    }
+  }
+  command.threshold = in.share(*table, "threshold");
+  return command;
+}
+
+std::optional<ModerationSpec> read_moderation(Reader& in, const toml::table& root) {
+  const toml::table* table = section(in, root, "moderation");
+  if (table == nullptr) return std::nullopt;
+  in.only_keys(*table, "[moderation]", {"thresholds"});
+  ModerationSpec moderation;
+  if (const toml::table* thresholds = section(in, *table, "thresholds")) {
+    for (const auto& [category, node] : *thresholds) {
+      moderation.thresholds[std::string(category.str())] =
+          in.share(*thresholds, category.str()).value_or(1);
+    }
+  }
+  if (moderation.thresholds.empty()) in.fail(*table, "\"thresholds\" names no category");
+  return moderation;
+}
+
+std::optional<TableSpec> read_table(Reader& in, const toml::table& root) {
+  const toml::table* table = section(in, root, "table");
+  if (table == nullptr) return std::nullopt;
+  in.only_keys(*table, "[table]", {"path"});
+  TableSpec spec{.path = in.text(*table, "path", true)};
+  check_file(in, *table, spec.path);
+  return spec;
+}
+
+// The sections that each way to decide needs; a rubric may stand beside any for an oracle to use.
+void check_sections(Reader& in, const toml::table& root, const Behavior& behavior) {
+  const DecidedBy by = behavior.decided_by;
+  const bool ruled = by == DecidedBy::kRule || by == DecidedBy::kRuleAndJudge;
+  const bool judged = by == DecidedBy::kRuleAndJudge || by == DecidedBy::kJudge;
+  const bool may_be_judged = judged || !ruled;
+  struct Section {
+    const char* name;
+    bool there, needed, allowed;
+  };
+  for (const Section& one : {Section{"[rule]", behavior.rule.has_value(), ruled, ruled},
+                             Section{"[judge]", behavior.judge.has_value(), judged, may_be_judged},
+                             Section{"[command]", behavior.command.has_value(),
+                                     by == DecidedBy::kCommand, by == DecidedBy::kCommand},
+                             Section{"[moderation]", behavior.moderation.has_value(),
+                                     by == DecidedBy::kModeration, by == DecidedBy::kModeration},
+                             Section{"[table]", behavior.table.has_value(), by == DecidedBy::kTable,
+                                     by == DecidedBy::kTable}}) {
+    if (one.there ? one.allowed : !one.needed) continue;
+    in.fail(root, fmt::format("\"decided_by\" is \"{}\", so the file must have {}{}",
+                              decided_by_name(by), one.there ? "no " : "", one.name));
+  }
 }
 
 void check_whole(Reader& in, const toml::table& root, const Behavior& behavior) {
   if (!is_identifier(behavior.id)) {
     in.fail(root, "\"id\" must be lowercase letters, digits and underscores, at most 64");
   }
-  const bool needs_rule = behavior.decided_by != DecidedBy::kJudge;
-  const bool needs_judge = behavior.decided_by != DecidedBy::kRule;
-  if (needs_rule != behavior.rule.has_value() || needs_judge != behavior.judge.has_value()) {
-    in.fail(root, fmt::format("\"decided_by\" is \"{}\", so the file must have {}",
-                              decided_by_name(behavior.decided_by),
-                              needs_rule && needs_judge ? "[rule] and [judge]"
-                              : needs_rule              ? "[rule] and no [judge]"
-                                                        : "[judge] and no [rule]"));
-  }
+  check_sections(in, root, behavior);
   std::set<std::string> names;
   bool has_present = false;
   bool has_absent = false;
@@ -377,9 +469,10 @@ toml::table to_toml(const Json& object) {
 
 Result<Behavior> read_behavior(const toml::table& root, std::string_view file) {
   Reader in(file);
-  in.only_keys(root, "a behavior file",
-               {"format", "id", "title", "group", "decided_by", "version", "unit", "languages",
-                "definition", "counts", "does_not_count", "rule", "judge", "example"});
+  in.only_keys(
+      root, "a behavior file",
+      {"format", "id", "title", "group", "decided_by", "version", "unit", "languages", "definition",
+       "counts", "does_not_count", "rule", "judge", "command", "moderation", "table", "example"});
   Behavior behavior;
   behavior.file = file;
   const auto format = in.value<std::int64_t>(root, "format", "a whole number");
@@ -389,6 +482,7 @@ Result<Behavior> read_behavior(const toml::table& root, std::string_view file) {
                               kBehaviorFormat));
   }
   behavior.id = in.text(root, "id", true);
+  if (const toml::node* id = root.get("id")) behavior.line = id->source().begin.line;
   behavior.title = in.text(root, "title", true);
   behavior.group = in.choice(root, "group", kGroups, {});
   behavior.decided_by = in.choice(root, "decided_by", kDecidedBy, {});
@@ -405,6 +499,9 @@ Result<Behavior> read_behavior(const toml::table& root, std::string_view file) {
   behavior.does_not_count = in.texts(root, "does_not_count", true);
   behavior.rule = read_rule(in, root);
   behavior.judge = read_judge(in, root);
+  behavior.command = read_command(in, root);
+  behavior.moderation = read_moderation(in, root);
+  behavior.table = read_table(in, root);
   read_tables(in, root, "example", [&](const toml::table& table) {
     behavior.examples.push_back(read_example(in, table));
   });
@@ -461,7 +558,20 @@ Json behavior_json(const Behavior& behavior) {
     json["judge"] = {{"rubric", behavior.judge->rubric},
                      {"severity", behavior.judge->severity},
                      {"evidence_required", behavior.judge->evidence_required}};
+    if (behavior.judge->score_threshold) {
+      json["judge"]["score_threshold"] = *behavior.judge->score_threshold;
+    }
   }
+  if (behavior.command) {
+    json["command"] = {{"argv", behavior.command->argv},
+                       {"files", behavior.command->files},
+                       {"timeout_s", behavior.command->timeout_s}};
+    if (behavior.command->threshold) json["command"]["threshold"] = *behavior.command->threshold;
+  }
+  if (behavior.moderation) {
+    json["moderation"] = {{"thresholds", behavior.moderation->thresholds}};
+  }
+  if (behavior.table) json["table"] = {{"path", behavior.table->path}};
   return json;
 }
 

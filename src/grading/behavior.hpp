@@ -33,6 +33,9 @@ enum class DecidedBy : std::uint8_t {
   kRule,          ///< the rule is the grader
   kRuleAndJudge,  ///< the rule screens, a judge verifies
   kJudge,         ///< a judge alone
+  kCommand,       ///< an external program screens
+  kModeration,    ///< a moderation endpoint screens
+  kTable,         ///< verdicts that were made elsewhere
 };
 [[nodiscard]] std::string_view decided_by_name(DecidedBy decided_by);
 
@@ -50,6 +53,26 @@ struct JudgeSpec {
   std::string rubric;                 ///< what the judge is told besides definition and boundary
   std::vector<std::string> severity;  ///< what 0 … 4 mean; empty: no severity is asked for
   bool evidence_required = true;      ///< present without a cited message is not accepted
+  /// The judge gives a number from 0 to 1 in place of a verdict: present from here on.
+  std::optional<double> score_threshold;
+};
+
+/// An external program: reads answers as JSON lines, writes verdicts as JSON lines.
+struct CommandSpec {
+  std::vector<std::string> argv;    ///< never through a shell
+  std::vector<std::string> files;   ///< beside the behavior file: all of ours that it may read
+  double timeout_s = 120;           ///< without a line of output
+  std::optional<double> threshold;  ///< for programs that give scores from 0 to 1
+};
+
+/// Score of a category from which on the behavior is present; any of them is enough.
+struct ModerationSpec {
+  std::map<std::string, double> thresholds;
+};
+
+/// A CSV or JSON Lines file with verdicts, beside the behavior file.
+struct TableSpec {
+  std::string path;
 };
 
 struct BehaviorExample {
@@ -80,10 +103,15 @@ struct Behavior {
   std::vector<std::string> languages;
   std::optional<RuleSpec> rule;
   std::optional<JudgeSpec> judge;
+  std::optional<CommandSpec> command;
+  std::optional<ModerationSpec> moderation;
+  std::optional<TableSpec> table;
   std::vector<BehaviorExample> examples;
 
-  std::string file;  ///< where it came from: a path, or "built-in:NAME.toml"
+  std::string file;        ///< where it came from: a path, or "built-in:NAME.toml"
+  std::uint64_t line = 1;  ///< of the file, where its id stands
   /// SHA-256 of the canonical content: comments, layout and key order of the file don't change it.
+  /// Of a behavior read from disk also over the files of its [command] or [table].
   Digest hash{};
 };
 
@@ -91,6 +119,9 @@ struct Behavior {
 /// parts, a rubric without boundary, duplicate example names. Whether the rule's patterns compile
 /// is RuleGraders::build's to say.
 [[nodiscard]] Result<Behavior> parse_behavior(std::string_view toml, std::string_view file);
+
+/// Where the file stands, and the files that it names beside it.
+[[nodiscard]] std::string behavior_folder(const Behavior& behavior);
 
 /// The behaviors that are part of the program, in the order of interface.md.
 [[nodiscard]] const std::vector<Behavior>& built_in_behaviors();

@@ -71,15 +71,35 @@ std::vector<Behavior> parse_embedded() {
   return behaviors;
 }
 
-Result<Behavior> read_file(const std::string& path) {
+Result<std::string> read_bytes(const std::string& path, std::string_view what) {
   std::ifstream in(path, std::ios::binary);
   std::string text;
   if (in) text.assign(std::istreambuf_iterator<char>(in), {});
   if (!in || in.bad()) {
-    return unexpected(ErrorCode::kUsage, "cannot read this behavior file",
+    return unexpected(ErrorCode::kUsage, fmt::format("cannot read {}", what),
                       ErrorContext{path, std::nullopt, std::nullopt});
   }
-  return parse_behavior(text, path);
+  return text;
+}
+
+Result<Behavior> read_file(const std::string& path) {
+  UNDERSTUDY_TRY(const std::string text, read_bytes(path, "this behavior file"));
+  UNDERSTUDY_TRY(Behavior behavior, parse_behavior(text, path));
+  std::vector<std::string> files;
+  if (behavior.command) files = behavior.command->files;
+  if (behavior.table) files.push_back(behavior.table->path);
+  if (files.empty()) return behavior;
+  // Another program or table is another grader, whatever the behavior file says.
+  Sha256 hash;
+  hash.field(as_bytes(behavior.hash));
+  for (const std::string& file : files) {
+    UNDERSTUDY_TRY(const std::string bytes,
+                   read_bytes(behavior_folder(behavior) + "/" + file,
+                              fmt::format("this file, which {} names", behavior.id)));
+    hash.field(bytes);
+  }
+  behavior.hash = hash.finish();
+  return behavior;
 }
 
 Result<void> check_examples(const Behavior& behavior) {
@@ -100,6 +120,11 @@ bool is_path(const std::string& name) {
 }
 
 }  // namespace
+
+std::string behavior_folder(const Behavior& behavior) {
+  const std::size_t slash = behavior.file.find_last_of('/');
+  return slash == std::string::npos ? "." : behavior.file.substr(0, slash);
+}
 
 const std::vector<Behavior>& built_in_behaviors() {
   static const std::vector<Behavior> behaviors = parse_embedded();
@@ -138,7 +163,7 @@ Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> name
     if (!ids.insert(behavior.id).second) {
       return unexpected(ErrorCode::kUsage,
                         fmt::format("the behavior \"{}\" is named twice", behavior.id),
-                        ErrorContext{behavior.file, std::nullopt, std::nullopt});
+                        ErrorContext{behavior.file, behavior.line, std::nullopt});
     }
     selected.push_back(std::move(behavior));
   }

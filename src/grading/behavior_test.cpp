@@ -126,7 +126,9 @@ TEST(BehaviorFile, MissingPartsAreNamed) {
   EXPECT_THAT(error_of(with("does_not_count = [\"a quoted hello\"]\n", "")),
               HasSubstr("\"does_not_count\" is missing"));
   EXPECT_THAT(error_of(with("decided_by = \"rule\"", "decided_by = \"judge\"")),
-              HasSubstr("the file must have [judge] and no [rule]"));
+              HasSubstr("\"decided_by\" is \"judge\", so the file must have no [rule]"));
+  EXPECT_THAT(error_of(with("decided_by = \"rule\"", "decided_by = \"rule and judge\"")),
+              HasSubstr("so the file must have [judge]"));
   EXPECT_THAT(error_of(with("expect = \"absent\"", "expect = \"present\"")),
               HasSubstr("a boundary needs at least one example"));
   EXPECT_THAT(error_of(with("format = 1", "format = 2")), HasSubstr("\"format\" must be 1"));
@@ -143,6 +145,63 @@ TEST(BehaviorFile, WrongValuesNameLineAndChoices) {
               HasSubstr("two examples have the same name"));
   EXPECT_THAT(error_of(with("user = \"Hi\"\nanswer = \"Good", "answer = \"Good")),
               HasSubstr("an example needs \"user\" or \"prefix\""));
+}
+
+std::string decided_by(std::string_view by, std::string_view section) {
+  std::string text = with("decided_by = \"rule\"", fmt::format("decided_by = \"{}\"", by));
+  const std::string_view rule =
+      "[rule]\nkind = \"sentences\"\n[rule.patterns]\nmatch = [\"^hello\"]\n";
+  return text.replace(text.find(rule), rule.size(), section);
+}
+
+TEST(BehaviorFile, RubricWithoutBoundaryIsAnErrorWithFileAndLine) {
+  const std::string judged = decided_by("judge", "[judge]\nrubric = \"Does it greet?\"\n");
+  EXPECT_EQ(error_of(judged), "no error");
+  const std::size_t at = judged.find("does_not_count");
+  const std::string bare = judged.substr(0, at) + judged.substr(judged.find('\n', at) + 1);
+  EXPECT_THAT(error_of(bare), HasSubstr("ours.toml:1: \"does_not_count\" is missing"));
+  EXPECT_THAT(error_of(decided_by("judge", "[judge]\nrubric = \"\"\n")),
+              HasSubstr("ours.toml:13: \"rubric\" is missing"));
+}
+
+TEST(BehaviorFile, OtherGradersAreReadAndFrozen) {
+  for (const auto& [by, section] : std::vector<std::pair<std::string_view, std::string_view>>{
+           {"command",
+            "[command]\nargv = [\"python3\", \"a.py\"]\nfiles = [\"a.py\"]\n"
+            "timeout_s = 2.5\nthreshold = 0.5\n"},
+           {"moderation", "[moderation.thresholds]\n\"hate/threatening\" = 0.25\n"},
+           {"table", "[table]\npath = \"verdicts.csv\"\n[judge]\nrubric = \"For an oracle.\"\n"},
+           {"judge", "[judge]\nrubric = \"How sure?\"\nscore_threshold = 0.5\n"}}) {
+    const Result<Behavior> behavior = parse_behavior(decided_by(by, section), "ours.toml");
+    ASSERT_TRUE(behavior.has_value()) << behavior.error().describe();
+    EXPECT_EQ(decided_by_name(behavior->decided_by), by);
+    EXPECT_EQ(behavior_from_json(behavior_json(*behavior))->hash, behavior->hash);
+    EXPECT_THAT(behavior_show_text(*behavior), HasSubstr("decided by"));
+  }
+  const Behavior scored =
+      *parse_behavior(decided_by("judge", "[judge]\nrubric = \"?\"\nscore_threshold = 0.5\n"), "x");
+  const Behavior other =
+      *parse_behavior(decided_by("judge", "[judge]\nrubric = \"?\"\nscore_threshold = 0.6\n"), "x");
+  EXPECT_NE(scored.hash, other.hash);
+}
+
+TEST(BehaviorFile, WrongPartsOfOtherGradersNameTheirLine) {
+  EXPECT_THAT(error_of(decided_by("command", "")), HasSubstr("must have [command]"));
+  EXPECT_THAT(error_of(decided_by("command", "[command]\nargv = []\n")),
+              HasSubstr("ours.toml:14: \"argv\" is empty"));
+  EXPECT_THAT(error_of(decided_by("command", "[command]\nargv = [\"a\"]\nfile = [\"b\"]\n")),
+              HasSubstr("ours.toml:15: [command] has no key \"file\" (did you mean \"files\"?)"));
+  EXPECT_THAT(error_of(decided_by("command", "[command]\nargv = [\"a\"]\nfiles = [\"../b\"]\n")),
+              HasSubstr("relative to the behavior file"));
+  EXPECT_THAT(error_of(decided_by("command", "[command]\nargv = [\"a\"]\ntimeout_s = 0\n")),
+              HasSubstr("ours.toml:15: \"timeout_s\""));
+  EXPECT_THAT(error_of(decided_by("moderation", "[moderation]\n")), HasSubstr("no category"));
+  EXPECT_THAT(error_of(decided_by("moderation", "[moderation.thresholds]\nhate = 2\n")),
+              HasSubstr("ours.toml:14: \"hate\" must be a number from 0 to 1"));
+  EXPECT_THAT(error_of(decided_by("table", "[table]\npath = \"/x.csv\"\n")),
+              HasSubstr("relative to the behavior file"));
+  EXPECT_THAT(error_of(decided_by("judge", "[table]\npath = \"x.csv\"\n[judge]\nrubric = \"?\"\n")),
+              HasSubstr("so the file must have no [table]"));
 }
 
 TEST(BehaviorFile, BrokenTomlNamesTheLine) {
@@ -178,6 +237,21 @@ class BehaviorFileOnDisk : public ::testing::Test {
   }
 };
 
+TEST_F(BehaviorFileOnDisk, HashSeesTheFilesThatItNames) {
+  const std::string program = ::testing::TempDir() + "/behavior_file_grader.py";
+  const std::string path =
+      write(decided_by("command",
+                       "[command]\nargv = [\"python3\", \"behavior_file_grader.py\"]\n"
+                       "files = [\"behavior_file_grader.py\"]\n"));
+  std::remove(program.c_str());
+  EXPECT_THAT(select_error({path}), HasSubstr("cannot read this file, which says_hello names"));
+  std::ofstream(program) << "one";
+  const Digest one = find_behavior(path, "")->hash;
+  EXPECT_EQ(find_behavior(path, "")->hash, one);
+  std::ofstream(program) << "two";
+  EXPECT_NE(find_behavior(path, "")->hash, one);
+}
+
 TEST_F(BehaviorFileOnDisk, IsSelectedBesideBuiltInOnes) {
   const auto selected =
       select_behaviors(std::vector<std::string>{"refusal", write(std::string(kSmallFile))}, "");
@@ -212,7 +286,8 @@ TEST_F(BehaviorFileOnDisk, UnknownListOrKindSuggestsTheNearest) {
 
 TEST_F(BehaviorFileOnDisk, UnknownAndRepeatedNamesAreErrors) {
   EXPECT_THAT(select_error({"refusl"}), HasSubstr("did you mean \"refusal\"?"));
-  EXPECT_THAT(select_error({"refusal", "refusal"}), HasSubstr("is named twice"));
+  EXPECT_THAT(select_error({"refusal", "refusal"}),
+              HasSubstr("built-in:refusal.toml:2: the behavior \"refusal\" is named twice"));
   EXPECT_THAT(select_error({"/nowhere/x.toml"}), HasSubstr("cannot read this behavior file"));
 }
 

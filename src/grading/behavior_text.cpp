@@ -99,6 +99,23 @@ std::string rule_text(const RuleSpec& rule, std::size_t columns) {
   return out;
 }
 
+std::string other_grader_text(const Behavior& behavior, std::size_t columns) {
+  if (behavior.command) {
+    return "\nProgram\n" +
+           wrapped(terminal_safe(fmt::format("{}", fmt::join(behavior.command->argv, " "))), "  ",
+                   2, columns);
+  }
+  if (behavior.table) return "\nTable\n  " + terminal_safe(behavior.table->path) + "\n";
+  std::string out;
+  if (behavior.moderation) {
+    out += "\nModeration scores from which on it is present\n";
+    for (const auto& [category, threshold] : behavior.moderation->thresholds) {
+      out += fmt::format("  {} {}\n", terminal_safe(category), threshold);
+    }
+  }
+  return out;
+}
+
 std::string summary_line(const Behavior& behavior) {
   const auto count = [&](Verdict verdict) {
     return std::count_if(
@@ -163,6 +180,7 @@ std::string behavior_show_text(const Behavior& behavior, std::size_t columns) {
   out += "\nCounts\n" + points(behavior.counts, columns);
   out += "\nDoes not count\n" + points(behavior.does_not_count, columns);
   if (behavior.rule) out += "\nRule\n" + rule_text(*behavior.rule, columns);
+  out += other_grader_text(behavior, columns);
   if (behavior.judge) {
     out += "\nRubric for the judge\n" + paragraph(behavior.judge->rubric, columns);
     if (!behavior.judge->severity.empty()) out += "\nSeverity\n";
@@ -218,11 +236,13 @@ std::string behavior_test_text(const BehaviorTest& test) {
                        outcome.behavior, outcome.example, expected_text(outcome.expected),
                        expected_text(outcome.found));
   }
-  out += fmt::format("{} examples run through their rules, {} failed\n", test.outcomes.size(),
+  out += fmt::format("{} examples run through their graders, {} failed\n", test.outcomes.size(),
                      test.failed());
   if (test.without_rule > 0) {
-    out += fmt::format("{} behaviors have no rule: only a judge can run their examples\n",
-                       test.without_rule);
+    out += fmt::format(
+        "{} behaviors have no rule: their examples need a judge (--model-role "
+        "judge=PROVIDER/NAME)\n",
+        test.without_rule);
   }
   return out;
 }

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,15 @@ struct JudgeLimits {
   std::size_t transcript_bytes_max = 60'000;  ///< more: the oldest messages are left out, and said
 };
 
+/// How one question is put; the defaults are what grading uses. The others are for measuring how
+/// much a judge's verdicts hang on what should not matter.
+struct JudgeOptions {
+  std::uint32_t attempt = 0;  ///< counts repeats: another fence
+  JudgeLimits limits = {};
+  bool examples_reversed = false;  ///< absent ones first, each kind from its last
+  bool other_format = false;       ///< numbered lists, and the verdict asked for before the reason
+};
+
 struct JudgeRequest {
   std::vector<Message> messages;  ///< system (rubric) and user (fenced transcript)
   std::string json_schema;        ///< of the verdict
@@ -37,19 +47,26 @@ struct JudgeRequest {
 };
 
 /// `secret` keeps the fence unguessable for whoever wrote the transcript (the study's run seed
-/// does); the same secret, behavior and answer give the same request. `attempt` counts repeats.
+/// does); the same secret, behaviors and answer give the same request.
 [[nodiscard]] JudgeRequest judge_request(const Behavior& behavior, const AnswerView& answer,
-                                         std::string_view secret, std::uint32_t attempt = 0,
-                                         const JudgeLimits& limits = {});
+                                         std::string_view secret, const JudgeOptions& options = {});
+/// Several behaviors in one question; one alone is the same as above.
+using JudgedTogether = std::span<const Behavior* const>;
+[[nodiscard]] JudgeRequest judge_request(JudgedTogether behaviors, const AnswerView& answer,
+                                         std::string_view secret, const JudgeOptions& options = {});
 
 /// The schema of the verdict: {"reason": string, "evidence": [int], "verdict": "present" |
-/// "absent" | "cannot_tell"} and "severity": 0 … 4 where the behavior defines it. Evidence is the
-/// numbers of messages as the transcript shows them: 1 … n for the prefix, n + 1 for the answer.
+/// "absent" | "cannot_tell"} and "severity": 0 … 4 where the behavior defines it; where it has a
+/// threshold, "score": 0 … 1 in place of the verdict. Evidence is the numbers of messages as the
+/// transcript shows them: 1 … n for the prefix, n + 1 for the answer. Of several behaviors:
+/// {"ID": such an object, …}.
 [[nodiscard]] Json judge_schema(const Behavior& behavior);
+[[nodiscard]] Json judge_schema(JudgedTogether behaviors);
 
 struct JudgeVerdict {
   Verdict verdict = Verdict::kUngradableUnparsable;
   std::optional<std::uint8_t> severity;  ///< 0 … 4, present only where the behavior defines it
+  std::optional<double> score;           ///< 0 … 1, of a score judge
   std::vector<Evidence> evidence;        ///< cited messages; whole ones
   std::string reason;                    ///< the judge's words, terminal-safe; for people only
 };
@@ -59,6 +76,16 @@ struct JudgeVerdict {
 /// `prefix_messages` is the number of messages that the transcript had before the answer.
 [[nodiscard]] JudgeVerdict parse_judge_answer(const Behavior& behavior, std::string_view answer,
                                               FinishReason finish, std::size_t prefix_messages);
+/// The same of several, in their order. What is wrong with the whole is wrong with each; a member
+/// that is wrong alone leaves the others as they are.
+[[nodiscard]] std::vector<JudgeVerdict> parse_judge_answer(JudgedTogether behaviors,
+                                                           std::string_view answer,
+                                                           FinishReason finish,
+                                                           std::size_t prefix_messages);
+
+/// What an answer about several behaviors says of one, as an answer about it alone; all of the
+/// answer where that can't be told.
+[[nodiscard]] std::string judge_answer_part(const Behavior& behavior, std::string_view answer);
 
 /// Whether asking again may help (the answer had the wrong form), as against a final outcome
 /// (refused, cannot tell, too long).
