@@ -14,6 +14,7 @@
 #include "base/text.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/plan.hpp"
+#include "engine/example_run.hpp"
 #include "engine/model_roles.hpp"
 #include "engine/pipeline.hpp"
 #include "engine/plan.hpp"
@@ -163,11 +164,36 @@ int with_study(const StudyFlags& flags, StudyStore::Mode mode,
                         .progress = progress,
                         .make_model = model_factory(environment, cache_directory()),
                         .name_remote = remote_factory(environment),
+                        .make_command = command_factory(),
                         .has_threads = true},
               .options = {.limit = flags.limit, .retry_errors = flags.retry_errors},
               .models = {}};
   const Result<int> code = body(study);
   return code ? *code : report_error(code.error());
+}
+
+Result<std::optional<std::vector<ExampleOutcome>>> test_by_model(const Behavior& behavior,
+                                                                 const std::string& role,
+                                                                 const ModelFlags& flags) {
+  SystemClock clock;
+  const Interrupts stop;
+  std::unique_ptr<ChatModel> model;
+  if (role == "command") {
+    UNDERSTUDY_TRY(model, command_factory()(behavior, clock));
+  } else {
+    StudyConfig config;
+    config.egress_allow = flags.egress_allow;
+    ModelConfig of_role;
+    for (const std::string& one : flags.roles) {
+      if (one.starts_with(role + "=")) of_role.model = one.substr(role.size() + 1);
+    }
+    if (of_role.model.empty()) return std::optional<std::vector<ExampleOutcome>>();
+    of_role.base_url = flags.base_url;
+    of_role.role = role;
+    UNDERSTUDY_TRY(model, model_factory(environment, cache_directory())(config, of_role, clock));
+  }
+  UNDERSTUDY_TRY(auto outcomes, run_examples(behavior, role, *model, clock, stop));
+  return std::optional(std::move(outcomes));
 }
 
 namespace {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/study.hpp"
+#include "grading/behavior_text.hpp"
 
 namespace CLI {
 class App;
@@ -38,6 +39,17 @@ void add_display_flags(CLI::App& app, StudyFlags& flags);
 /// Opens the study of `flags` and gives it to `body`; prints errors; gives the exit code.
 int with_study(const StudyFlags& flags, StudyStore::Mode mode,
                const std::function<Result<int>(Study&)>& body);
+
+/// Models for the examples of behavior files, where there is no study.
+struct ModelFlags {
+  std::vector<std::string> roles;  ///< ROLE=PROVIDER/NAME
+  std::string base_url;
+  std::vector<std::string> egress_allow;
+};
+/// The behavior's examples put to the model of a role, or to its own program ("command"); none
+/// where no such role is set.
+[[nodiscard]] Result<std::optional<std::vector<ExampleOutcome>>> test_by_model(
+    const Behavior& behavior, const std::string& role, const ModelFlags& flags);
 
 /// ${XDG_CACHE_HOME:-~/.cache}/understudy: where script/setup keeps models and conversations.
 [[nodiscard]] std::string cache_directory();
