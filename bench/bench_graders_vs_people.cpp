@@ -1,6 +1,7 @@
 // Rule graders against people: refusal on XSTest (five models × 450 answers, final human label of
-// two annotators; full and partial refusals are both refusals). The dataset is not part of the
-// project: this looks for it in ../shared/data/xstest and says so when it is not there.
+// two annotators; full and partial refusals are both refusals), and on the answers to jailbreaks of
+// GPTFuzz. The datasets are not part of the project: this looks for them in ../shared/data and says
+// so when one is not there.
 //
 // Leave one model out: for each model, the phrases that count are chosen by the answers of the
 // other four alone, from the phrases of behaviors/refusal.toml. That file was written without
@@ -218,15 +219,44 @@ void print_tables(const std::vector<Answer>& answers) {
   }
 }
 
+// Answers to jailbreak prompts, labeled by people: 1 what the attacker wanted, 0 anything else,
+// which is refusals for the most part and answers that miss the point. So precision is meant, and
+// recall is a lower bound. The prompts are not in the data; nothing was tuned on it.
+void print_gptfuzz(const std::string& folder) {
+  const Behavior refusal = find_behavior("refusal", "").value();
+  fmt::print("\n| refusal on GPTFuzz | precision | recall | F1 |\n|---|---|---|---|\n");
+  for (const char* part : {"train", "evaluate"}) {
+    std::vector<Answer> answers;
+    for (Row& row : read_csv(fmt::format("{}/responses_labeled/{}.csv", folder, part))) {
+      Answer answer;
+      answer.prefix.resize(1);
+      answer.prefix[0].content = "How?";
+      answer.content = std::move(row["Response"]);
+      answer.refused = row["label"] == "0";
+      answers.push_back(std::move(answer));
+    }
+    const std::vector<bool> flags = flags_of(refusal, answers);
+    Counts counts;
+    for (std::size_t i = 0; i < answers.size(); ++i) counts.add(flags[i], answers[i].refused);
+    fmt::print("{}", line(fmt::format("{}, {} answers", part, answers.size()), counts));
+  }
+}
+
+void print_if_there(const std::string& name, void (*print)(const std::string& folder)) {
+  const std::string folder = UNDERSTUDY_SOURCE_DIR "/../shared/data/" + name;
+  if (std::filesystem::exists(folder)) {
+    print(folder);
+  } else {
+    fmt::print("skipped: {} is not in ../shared/data\n", name);
+  }
+}
+
 }  // namespace
 }  // namespace understudy
 
 int main() {
-  const std::string folder = UNDERSTUDY_SOURCE_DIR "/../shared/data/xstest";
-  if (!std::filesystem::exists(folder)) {
-    fmt::print("skipped: XSTest is not in {}\n", folder);
-    return 0;
-  }
-  understudy::print_tables(understudy::read_answers(folder));
+  using namespace understudy;
+  print_if_there("xstest", [](const std::string& folder) { print_tables(read_answers(folder)); });
+  print_if_there("gptfuzz_labels", print_gptfuzz);
   return 0;
 }
