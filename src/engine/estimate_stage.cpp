@@ -188,6 +188,11 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
   const auto rules =
       std::count_if(behaviors.begin(), behaviors.end(),
                     [](const Behavior& behavior) { return !is_screened_by_judge(behavior); });
+  const auto judged = [&](std::string_view role) {
+    return std::count_if(behaviors.begin(), behaviors.end(), [&](const Behavior& behavior) {
+      return screening_role(behavior) == role && has_screen(behavior, config);
+    });
+  };
   UNDERSTUDY_TRY(const std::string logged, study.store.logged_models());
   const std::string deployed = !logged.empty()             ? logged
                                : config.logs.model.empty() ? "logged answers"
@@ -208,8 +213,7 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
       {"cluster", config.logs.cluster.empty() ? "as the log format has it" : config.logs.cluster},
       {"graders",
        {{"rules", rules},
-        {"judges",
-         config.roles.contains("judge") ? static_cast<std::int64_t>(behaviors.size()) - rules : 0},
+        {"judges", judged("judge")},
         {"rule_engine", kRuleEngineVersion}}},
       {"arms", arms}};
 }
