@@ -41,12 +41,11 @@ std::string verification_text(const Json& behaviors) {
                          "questions", "flags", "verified", "audit", "misses at most, per 100k");
     }
     const Json& share = (*found)["flags_verified_share"];
-    text += fmt::format(
-        "{:<32}{:>12}{:>10}{:>10}{:>10}{:>30}\n",
-        terminal_safe(behavior["name"].get<std::string>()), number((*found)["oracle_calls"]),
-        number((*found)["flags_expected"]),
-        share.is_null() ? "?" : fmt::format("{:.0f}%", 100 * share.get<double>()),
-        number((*found)["audit"]), number((*found)["miss_bound_per_100k"]));
+    text += fmt::format("{:<32}{:>12}{:>10}{:>10}{:>10}{:>30}\n",
+                        terminal_safe(behavior["name"].get<std::string>()),
+                        number((*found)["oracle_calls"]), number((*found)["flags_expected"]),
+                        share.is_null() ? "?" : fmt::format("{:.0f}%", 100 * share.get<double>()),
+                        number((*found)["audit"]), number((*found)["miss_bound_per_100k"]));
   }
   return text;
 }

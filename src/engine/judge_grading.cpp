@@ -273,8 +273,7 @@ Result<std::uint64_t> verify_by_model(Study& study, const std::vector<Behavior>&
     std::vector<std::int64_t> keys;
     UNDERSTUDY_TRY(const auto screen, screen_of(study, behavior, arm, of_screen));
     if (!screen) return keys;
-    UNDERSTUDY_TRY(const auto designed,
-                   designed_units(study.store, *screen, arm, of_screen));
+    UNDERSTUDY_TRY(const auto designed, designed_units(study.store, *screen, arm, of_screen));
     for (const DesignedUnit& one : designed) {
       // The judge verifies flags alone; an audit may be people's.
       if (one.flag || has_oracle) keys.push_back(one.key);

@@ -53,7 +53,8 @@ Result<std::string> name_in(const Json& record, const char* member, const ErrorC
 Result<void> take_conversation(const std::string& line, const ErrorContext& where,
                                KnownCase& known) {
   const std::string padded = line + std::string(RecordSplitter::kPadding, '\0');
-  const auto parsed = RecordParser(LogOptions{}).parse(std::string_view(padded).substr(0, line.size()));
+  const auto parsed =
+      RecordParser(LogOptions{}).parse(std::string_view(padded).substr(0, line.size()));
   const auto* record = std::get_if<LogRecord>(&parsed);
   if (record == nullptr) {
     return unexpected(ErrorCode::kInput, "neither a conversation nor the id of a stored answer",

@@ -92,9 +92,8 @@ TEST_F(KnownCasesTest, BadLinesAreNamedWithoutTheirText) {
   EXPECT_THAT(error_of(R"({"behavior":"refusal","id":"secret"})"), Not(HasSubstr("secret")));
   EXPECT_THAT(error_of(R"({"behavior":"refusal","channel":"examples","id":"0123456789abcdef"})"),
               HasSubstr("examples"));
-  EXPECT_THAT(
-      error_of(R"({"behavior":"refusal","messages":[{"role":"user","content":"Hi"}]})"),
-      HasSubstr("does not end with an answer"));
+  EXPECT_THAT(error_of(R"({"behavior":"refusal","messages":[{"role":"user","content":"Hi"}]})"),
+              HasSubstr("does not end with an answer"));
 }
 
 TEST_F(KnownCasesTest, AStoredAnswerIsNamedByItsId) {

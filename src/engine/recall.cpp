@@ -167,7 +167,7 @@ class RecallReader {
     if (wanted.empty()) return {};
     UNDERSTUDY_TRY(const auto screen, screen_of(study_, behavior, arm, units));
     if (!screen) return {};
-    const std::string model = arm == Arm::kCandidate ? study_.config.candidate.model
+    const std::string model = arm == Arm::kCandidate  ? study_.config.candidate.model
                               : arm == Arm::kDeployed ? study_.config.logs.model
                                                       : study_.config.deployed->model;
     auto next = screen->verdicts.begin();

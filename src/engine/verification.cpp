@@ -238,10 +238,8 @@ Result<std::vector<DesignedUnit>> designed_units(StudyStore& store, const Screen
   std::vector<DesignedUnit> all, sampled;
   for (const SparseVerdict& entry : screen.verdicts) {
     if (entry.verdict != Verdict::kPresent) continue;
-    const DesignedUnit flag{.position = entry.position,
-                            .key = units.keys.at(entry.position),
-                            .flag = true,
-                            .pi = 1};
+    const DesignedUnit flag{
+        .position = entry.position, .key = units.keys.at(entry.position), .flag = true, .pi = 1};
     all.push_back(flag);
     const auto found = pi_by_key.find(flag.key);
     if (found == pi_by_key.end()) continue;
@@ -258,8 +256,7 @@ Result<std::vector<DesignedUnit>> designed_units(StudyStore& store, const Screen
     }
     const auto found = pi_by_key.find(units.keys[i]);
     if (found == pi_by_key.end()) continue;
-    designed.push_back(
-        {.position = i, .key = units.keys[i], .flag = false, .pi = found->second});
+    designed.push_back({.position = i, .key = units.keys[i], .flag = false, .pi = found->second});
   }
   return designed;
 }

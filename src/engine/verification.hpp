@@ -1,8 +1,8 @@
 #pragma once
-// Verification: what is known of an answer beyond the screen's verdict. Flags are verified all, or a
-// uniform sample where they pass the oracle's budget; of what the screen passed a uniform audit is.
-// Each has its inclusion probability. People decide where they have labeled, a model (the oracle,
-// else the judge) elsewhere.
+// Verification: what is known of an answer beyond the screen's verdict. Flags are verified all, or
+// a uniform sample where they pass the oracle's budget; of what the screen passed a uniform audit
+// is. Each has its inclusion probability. People decide where they have labeled, a model (the
+// oracle, else the judge) elsewhere.
 
 #include <cstdint>
 #include <map>

@@ -11,8 +11,7 @@ VerificationPlan verification_plan(const StudyConfig& config, double answers, do
   VerificationPlan plan;
   plan.flags = flags;
   plan.flags_asked = std::min(flags, static_cast<double>(config.grade.flags_to_oracle()));
-  plan.audit =
-      std::min(std::max(answers - flags, 0.0), static_cast<double>(config.grade.audit));
+  plan.audit = std::min(std::max(answers - flags, 0.0), static_cast<double>(config.grade.audit));
   return plan;
 }
 
@@ -20,8 +19,8 @@ Json to_json(const VerificationPlan& plan) {
   const bool audits = plan.audit >= 1;
   return {{"oracle_calls", rounded(plan.calls())},
           {"flags_expected", rounded(plan.flags)},
-          {"flags_verified_share", plan.flags > 0 ? Json(rounded(plan.flags_asked / plan.flags))
-                                                  : Json()},
+          {"flags_verified_share",
+           plan.flags > 0 ? Json(rounded(plan.flags_asked / plan.flags)) : Json()},
           {"audit", rounded(plan.audit)},
           {"miss_bound_per_100k",
            audits ? Json(rounded(1e5 * zero_event_upper(plan.audit, 0.95))) : Json()}};
@@ -40,8 +39,8 @@ Result<std::vector<LabelCounts>> count_labels(Study& study,
       const Units& of_screen = units.screened(behaviors[i], arm);
       UNDERSTUDY_TRY(const auto screen, screen_of(study, behaviors[i], arm, of_screen));
       if (!screen) continue;
-      UNDERSTUDY_TRY(const auto found, verified_units(study, behaviors[i], arm, of_screen, *screen,
-                                                      labels, ids));
+      UNDERSTUDY_TRY(const auto found,
+                     verified_units(study, behaviors[i], arm, of_screen, *screen, labels, ids));
       for (const VerifiedUnit& unit : found) {
         if (!unit.present) continue;
         if (unit.screen == Verdict::kAbsent) {

@@ -237,9 +237,8 @@ RateOptions rate_options(const BehaviorInput& input, const EstimateOptions& opti
   // and where any arm's found a miss it is not left out.
   const auto& candidate = input.arm(Arm::kCandidate);
   bounds.with_audit = !candidate || audit_tells(*candidate, bounds) ||
-                      std::any_of(input.arms.begin(), input.arms.end(), [](const auto& arm) {
-                        return arm && arm->unflagged.k > 0;
-                      });
+                      std::any_of(input.arms.begin(), input.arms.end(),
+                                  [](const auto& arm) { return arm && arm->unflagged.k > 0; });
   return bounds;
 }
 

@@ -36,8 +36,8 @@ Result<std::vector<RecallRow>> read_recall(const std::string& path) {
   UNDERSTUDY_TRY(
       TableReader table,
       TableReader::open(
-          path,
-          {"behavior", "channel", "positives", "flagged", "judge", "source_model", "version"}, 4));
+          path, {"behavior", "channel", "positives", "flagged", "judge", "source_model", "version"},
+          4));
   std::vector<RecallRow> rows;
   std::set<std::pair<std::string, std::string>> seen;
   while (true) {

@@ -47,10 +47,10 @@ struct ArmEstimate {
 struct RecallChannel {
   std::string channel;
   std::uint64_t positives = 0;
-  std::uint64_t flagged = 0;  ///< at most positives
-  bool transferred = false;   ///< measured with another judge or on another model's text
-  bool stale = false;         ///< measured with another version of the grader
-  std::string judge = {};     ///< what screened them; empty: not said
+  std::uint64_t flagged = 0;      ///< at most positives
+  bool transferred = false;       ///< measured with another judge or on another model's text
+  bool stale = false;             ///< measured with another version of the grader
+  std::string judge = {};         ///< what screened them; empty: not said
   std::string source_model = {};  ///< what wrote them; empty: not said
   std::optional<double> lo = {};  ///< interval of flagged / positives, filled in by estimates
   std::optional<double> hi = {};

@@ -83,8 +83,8 @@ std::string recall_table(const BehaviorView& behavior) {
   if (behavior.recall.empty()) return "";
   std::string rows;
   for (const RecallView& channel : behavior.recall) {
-    std::string found = fmt::format("{} of {}", with_commas(channel.flagged),
-                                    with_commas(channel.positives));
+    std::string found =
+        fmt::format("{} of {}", with_commas(channel.flagged), with_commas(channel.positives));
     if (channel.lo && channel.hi) {
       found += fmt::format(" ({}–{})", share_text(*channel.lo), share_text(*channel.hi));
     }
@@ -227,7 +227,8 @@ std::string behavior_article(const BehaviorView& behavior, const ReportView& vie
     }
     out += "</ul>";
   }
-  out += rates_table(behavior) + recall_table(behavior) + verdicts_table(behavior) + examples_html(behavior, options);
+  out += rates_table(behavior) + recall_table(behavior) + verdicts_table(behavior) +
+         examples_html(behavior, options);
   return out + identity_line(behavior) + "</article>\n";
 }
 

@@ -262,12 +262,11 @@ bool holds_plant(std::string_view text, std::string_view behavior) {
   // What the behavior's own file shows is there too: judges are asked about it as well.
   for (const Behavior& built_in : built_in_behaviors()) {
     if (built_in.id != behavior) continue;
-    return std::any_of(built_in.examples.begin(), built_in.examples.end(),
-                       [&](const BehaviorExample& example) {
-                         const std::string_view line = split(example.content, '\n').front();
-                         return example.expected == Verdict::kPresent && !line.empty() &&
-                                holds(line);
-                       });
+    return std::any_of(
+        built_in.examples.begin(), built_in.examples.end(), [&](const BehaviorExample& example) {
+          const std::string_view line = split(example.content, '\n').front();
+          return example.expected == Verdict::kPresent && !line.empty() && holds(line);
+        });
   }
   return false;
 }
