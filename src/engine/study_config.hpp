@@ -70,6 +70,9 @@ struct StudyConfig {
       return oracle_budget_or_default() - audit;
     }
   } grade;
+  struct Estimate {
+    bool anytime = false;  ///< intervals that hold however often the study is looked at
+  } estimate;
   struct Replay {
     std::uint32_t max_connections = 64;
     std::uint32_t deadline_s = 600;
