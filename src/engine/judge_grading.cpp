@@ -2,6 +2,7 @@
 
 #include <map>
 
+#include "engine/known_cases.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 
@@ -15,8 +16,9 @@ std::size_t behaviors_per_call(const Study& study, const std::string& role) {
 }
 
 Result<std::uint64_t> run_role(Study& study, const std::vector<const Behavior*>& behaviors,
-                               const std::string& role, const decltype(JudgeRun::keys)& keys) {
-  JudgeRun run{.role = role};
+                               const std::string& role, const decltype(JudgeRun::keys)& keys,
+                               const KnownCases* known = nullptr) {
+  JudgeRun run{.role = role, .known = known};
   if (role == "judge" || role == "oracle") run.behaviors_per_call = behaviors_per_call(study, role);
   // The scores of one answer serve every behavior that reads them.
   if (role == "moderation") run.behaviors_per_call = behaviors.size();
@@ -99,7 +101,9 @@ Result<std::int64_t> screen_grader(StudyStore& store, const Behavior& behavior,
 }
 
 Result<std::uint64_t> screen_by_models(Study& study, const std::vector<Behavior>& behaviors) {
-  const auto all = [&](const Behavior&, Arm arm) -> Result<std::vector<std::int64_t>> {
+  UNDERSTUDY_TRY(const KnownCases known, KnownCases::load(study.directory(), behaviors));
+  const auto all = [&](const Behavior& behavior, Arm arm) -> Result<std::vector<std::int64_t>> {
+    if (arm == kKnownArm) return known.keys(behavior);
     UNDERSTUDY_TRY(Units units, arm == Arm::kDeployed ? logged_units_of_prefixes(study.store)
                                                       : units_of(study.store, arm));
     return std::move(units.keys);
@@ -114,7 +118,7 @@ Result<std::uint64_t> screen_by_models(Study& study, const std::vector<Behavior>
   }
   for (const auto& [name, of_role] : by_role) {
     UNDERSTUDY_TRY(const std::uint64_t more,
-                   run_role(study, of_role, *screening_role(*of_role.front()), all));
+                   run_role(study, of_role, *screening_role(*of_role.front()), all, &known));
     asked += more;
   }
   return asked;
@@ -132,12 +136,11 @@ Result<std::uint64_t> verify_by_model(Study& study, const std::vector<Behavior>&
     std::vector<std::int64_t> keys;
     UNDERSTUDY_TRY(const auto screen, screen_of(study, behavior, arm, of_screen));
     if (!screen) return keys;
-    for (const SparseVerdict& entry : screen->verdicts) {
-      if (entry.verdict == Verdict::kPresent) keys.push_back(of_screen.keys.at(entry.position));
+    UNDERSTUDY_TRY(const auto designed, designed_units(study.store, *screen, arm, of_screen));
+    for (const DesignedUnit& one : designed) {
+      // The judge verifies flags alone; an audit may be people's.
+      if (one.flag || has_oracle) keys.push_back(one.key);
     }
-    if (!has_oracle) return keys;  // the judge verifies flags alone; an audit may be people's
-    UNDERSTUDY_TRY(const auto audit, study.store.audit(screen->grader, arm));
-    for (const auto& one : audit) keys.push_back(pack_draw_key(one.key));
     return keys;
   };
   const std::string role = has_oracle ? "oracle" : "judge";

@@ -55,12 +55,15 @@ namespace understudy {
 [[nodiscard]] Result<std::uint64_t> verify_by_model(Study& study,
                                                     const std::vector<Behavior>& behaviors);
 
+class KnownCases;
+
 /// Questions to one role about stored answers: what `probe` and the stages above put through.
 struct JudgeRun {
   std::string role;  ///< "judge", "oracle", "moderation", "command"
   std::size_t behaviors_per_call = 1;
-  JudgeOptions how = {};   ///< `attempt` counts from here
-  std::string stage = {};  ///< for progress; empty: the role
+  JudgeOptions how = {};              ///< `attempt` counts from here
+  std::string stage = {};             ///< for progress; empty: the role
+  const KnownCases* known = nullptr;  ///< put among the answers, blind, as the arm kKnownArm
   /// The row that a behavior's verdicts go to.
   std::function<Result<std::int64_t>(const Behavior& behavior)> grader = {};
   /// The packed keys that it is asked about; those with a verdict are not asked again.

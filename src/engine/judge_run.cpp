@@ -10,6 +10,7 @@
 #include "engine/graded_answer.hpp"
 #include "engine/grader_question.hpp"
 #include "engine/judge_grading.hpp"
+#include "engine/known_cases.hpp"
 
 namespace understudy {
 namespace {
@@ -84,6 +85,7 @@ class Runner {
       UNDERSTUDY_TRY(const std::int64_t grader, run_.grader(*behaviors_[i]));
       graders_.push_back(grader);
       for (const Arm arm : study_arms(study_.config)) UNDERSTUDY_CHECK(collect(i, arm));
+      if (run_.known != nullptr) UNDERSTUDY_CHECK(collect(i, kKnownArm));
     }
     return {};
   }
@@ -149,7 +151,7 @@ class Runner {
       if (spending_->is_reached(progress())) break;
       Task task = std::move(tasks_.back());
       tasks_.pop_back();
-      UNDERSTUDY_TRY(const AnswerView answer, finder_->find(unpack_draw_key(task.key)));
+      UNDERSTUDY_TRY(const AnswerView answer, answer_of(task.key));
       ChatRequest request;
       request.id = ++asked_;
       const GraderQuestion asked = question(task);
@@ -175,6 +177,11 @@ class Runner {
       return std::optional<ChatRequest>(std::move(request));
     }
     return std::optional<ChatRequest>();
+  }
+
+  Result<AnswerView> answer_of(std::int64_t key) {
+    const DrawKey unpacked = unpack_draw_key(key);
+    return unpacked.arm == kKnownArm ? run_.known->find(key)->view() : finder_->find(unpacked);
   }
 
   Result<void> store(std::vector<ChatOutcome> outcomes) {

@@ -277,6 +277,7 @@ struct Parser {
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
     grade.read("behaviors_per_call", config.grade.behaviors_per_call);
+    grade.read("oracle_budget", config.grade.oracle_budget);
     grade.finish();
     TableReader estimate = reader(root.section("estimate"), "estimate");
     estimate.read("anytime", config.estimate.anytime);
@@ -412,6 +413,9 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.behaviors_per_call == 0 || config.grade.behaviors_per_call > 64) {
     return bad("grade.behaviors_per_call must be between 1 and 64");
   }
+  if (config.grade.oracle_budget_or_default() <= config.grade.audit) {
+    return bad("grade.oracle_budget must pass grade.audit, which is part of it");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -479,6 +483,7 @@ std::string study_toml(const StudyTemplate& parts) {
       "# behaviors_per_call = 1     # more: cheaper judging, less exact (behaviors probe)\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
+      "# oracle_budget = 1_000      # all that it is asked about each; more flags are sampled\n"
       "\n# [estimate]\n"
       "# anytime = false            # true: wider intervals that hold however often you look\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
