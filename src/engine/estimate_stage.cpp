@@ -9,7 +9,9 @@
 #include "engine/study.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
+#include "engine/forecast_study.hpp"
 #include "estimate/estimate.hpp"
+#include "forecast/ledger.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
 
@@ -40,10 +42,12 @@ ClusterSizes sizes_of(const Units& units) {
 
 class EstimateRun {
  public:
-  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels)
+  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels,
+              std::optional<HistoryFit> history)
       : study_(study),
         behaviors_(std::move(behaviors)),
         labels_(std::move(labels)),
+        history_(history),
         ids_(study.store) {}
 
   Result<std::vector<BehaviorEstimate>> run() {
@@ -67,7 +71,7 @@ class EstimateRun {
       }
       inputs.push_back(std::move(input));
     }
-    return estimate_behaviors(inputs, {});
+    return estimate_behaviors(inputs, {.history = history_});
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
@@ -126,6 +130,7 @@ class EstimateRun {
   Study& study_;
   std::vector<Behavior> behaviors_;
   Labels labels_;
+  std::optional<HistoryFit> history_;
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
@@ -166,7 +171,8 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
               {"draws", draws}};
 }
 
-Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels) {
+Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels,
+                      std::span<const HistoryRow> history) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
   Json json = manifest_json(study.config);
@@ -179,6 +185,7 @@ Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, cons
   if (!labels.empty() || study.config.roles.contains("oracle")) {
     json["audit"] = study.config.grade.audit;
   }
+  if (!history.empty()) json["history"] = hex(sha256(ledger_csv(history)));
   return json;
 }
 
@@ -256,9 +263,10 @@ Result<StageOutcome> estimate_stage(Study& study) {
       return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy grade` first");
   }
   UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
-  EstimateRun run(study, behaviors, labels);
+  UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
+  EstimateRun run(study, behaviors, labels, fit_history(history));
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels));
+  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels, history));
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},

@@ -276,6 +276,11 @@ struct Parser {
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
     grade.finish();
+    TableReader forecast = reader(root.section("forecast"), "forecast");
+    forecast.read("history", config.forecast.history);
+    forecast.read("shift_sd", config.forecast.shift_sd);
+    forecast.read("challenging_prompts", config.forecast.challenging_prompts);
+    forecast.finish();
     limits(root, config);
     root.finish();
     return config;
@@ -404,6 +409,9 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
     return bad("grade.window_tokens must be at least 1");
   }
+  if (config.forecast.shift_sd && !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
+    return bad("forecast.shift_sd must be between 0 and 5");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -468,6 +476,9 @@ std::string study_toml(const StudyTemplate& parts) {
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
+      "\n# [forecast]\n"
+      "# history = \"releases.csv\"    # past releases: what replay said, what then happened\n"
+      "# shift_sd = 0.3             # of ln rate, between the logs and the deployment\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"
