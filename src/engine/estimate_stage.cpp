@@ -4,12 +4,12 @@
 
 #include <algorithm>
 
+#include "engine/forecast_study.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
 #include "engine/study.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
-#include "engine/forecast_study.hpp"
 #include "estimate/estimate.hpp"
 #include "forecast/ledger.hpp"
 #include "grading/rule_graders.hpp"

@@ -409,7 +409,8 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
     return bad("grade.window_tokens must be at least 1");
   }
-  if (config.forecast.shift_sd && !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
+  if (config.forecast.shift_sd &&
+      !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
     return bad("forecast.shift_sd must be between 0 and 5");
   }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
