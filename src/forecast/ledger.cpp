@@ -28,18 +28,6 @@ std::string cell(const std::optional<std::uint64_t>& value) {
   return value ? std::to_string(*value) : std::string();
 }
 
-// An arm of which only a rate and its draws are known.
-ArmSummary counted_arm(double per_100k, std::uint64_t draws) {
-  ClusterSizes sizes;
-  sizes.add_singletons(1, draws);
-  sizes.finish();
-  ArmVerdicts verdicts(sizes);
-  const auto present = static_cast<std::uint64_t>(
-      std::llround(std::min(per_100k / 1e5, 1.0) * static_cast<double>(draws)));
-  if (present > 0) verdicts.add({.singleton = true, .count = present});
-  return summarize(std::move(verdicts));
-}
-
 bool can_be_forecast(const HistoryRow& row) {
   return row.previous_per_100k && *row.previous_per_100k > 0 && row.actual_per_100k &&
          *row.actual_per_100k > 0 && row.candidate_replayed_per_100k && row.candidate_draws &&
@@ -96,6 +84,17 @@ void score_release(std::span<const HistoryRow> rows, const HistoryFit& fit, Leav
 }
 
 }  // namespace
+
+ArmSummary counted_arm(double per_100k, std::uint64_t draws) {
+  ClusterSizes sizes;
+  sizes.add_singletons(1, draws);
+  sizes.finish();
+  ArmVerdicts verdicts(sizes);
+  const auto present = static_cast<std::uint64_t>(
+      std::llround(std::min(per_100k / 1e5, 1.0) * static_cast<double>(draws)));
+  if (present > 0) verdicts.add({.singleton = true, .count = present});
+  return summarize(std::move(verdicts));
+}
 
 std::string ledger_csv(std::span<const HistoryRow> rows) {
   std::string text =

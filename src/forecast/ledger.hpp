@@ -8,10 +8,13 @@
 #include <string>
 #include <vector>
 
-#include "base/result.hpp"
+#include "estimate/arm_verdicts.hpp"
 #include "estimate/history.hpp"
 
 namespace understudy {
+
+/// An arm of which only a rate and its draws are known.
+[[nodiscard]] ArmSummary counted_arm(double per_100k, std::uint64_t draws);
 
 /// CSV with header, as read_history reads it; numbers with nine digits.
 [[nodiscard]] std::string ledger_csv(std::span<const HistoryRow> rows);
