@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "engine/forecast_study.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
 #include "engine/recall.hpp"
@@ -11,6 +12,7 @@
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 #include "estimate/estimate.hpp"
+#include "forecast/ledger.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
 
@@ -41,11 +43,13 @@ ClusterSizes sizes_of(const Units& units) {
 
 class EstimateRun {
  public:
-  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels, StudyRecall recall)
+  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels, StudyRecall recall,
+              std::optional<HistoryFit> history)
       : study_(study),
         behaviors_(std::move(behaviors)),
         labels_(std::move(labels)),
         recall_(std::move(recall)),
+        history_(history),
         ids_(study.store) {}
 
   Result<std::vector<BehaviorEstimate>> run() {
@@ -70,7 +74,8 @@ class EstimateRun {
       }
       inputs.push_back(std::move(input));
     }
-    return estimate_behaviors(inputs, {.anytime = study_.config.estimate.anytime});
+    return estimate_behaviors(
+        inputs, {.history = history_, .anytime = study_.config.estimate.anytime});
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
@@ -128,6 +133,7 @@ class EstimateRun {
   std::vector<Behavior> behaviors_;
   Labels labels_;
   StudyRecall recall_;
+  std::optional<HistoryFit> history_;
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
@@ -169,7 +175,7 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
 }
 
 Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels,
-                      const StudyRecall& recall) {
+                      const StudyRecall& recall, std::span<const HistoryRow> history) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
   Json json = manifest_json(study.config);
@@ -184,6 +190,7 @@ Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, cons
     json["audit"] = study.config.grade.audit;
     json["oracle_budget"] = study.config.grade.oracle_budget_or_default();
   }
+  if (!history.empty()) json["history"] = hex(sha256(ledger_csv(history)));
   return json;
 }
 
@@ -266,9 +273,10 @@ Result<StageOutcome> estimate_stage(Study& study) {
   }
   UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
   UNDERSTUDY_TRY(const StudyRecall recall, study_recall(study, behaviors, labels));
-  EstimateRun run(study, behaviors, labels, recall);
+  UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
+  EstimateRun run(study, behaviors, labels, recall, fit_history(history));
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels, recall));
+  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels, recall, history));
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},

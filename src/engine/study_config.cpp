@@ -282,6 +282,11 @@ struct Parser {
     TableReader estimate = reader(root.section("estimate"), "estimate");
     estimate.read("anytime", config.estimate.anytime);
     estimate.finish();
+    TableReader forecast = reader(root.section("forecast"), "forecast");
+    forecast.read("history", config.forecast.history);
+    forecast.read("shift_sd", config.forecast.shift_sd);
+    forecast.read("challenging_prompts", config.forecast.challenging_prompts);
+    forecast.finish();
     limits(root, config);
     root.finish();
     return config;
@@ -416,6 +421,10 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.oracle_budget_or_default() <= config.grade.audit) {
     return bad("grade.oracle_budget must pass grade.audit, which is part of it");
   }
+  if (config.forecast.shift_sd &&
+      !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
+    return bad("forecast.shift_sd must be between 0 and 5");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -486,6 +495,9 @@ std::string study_toml(const StudyTemplate& parts) {
       "# oracle_budget = 1_000      # all that it is asked about each; more flags are sampled\n"
       "\n# [estimate]\n"
       "# anytime = false            # true: wider intervals that hold however often you look\n"
+      "\n# [forecast]\n"
+      "# history = \"releases.csv\"    # past releases: what replay said, what then happened\n"
+      "# shift_sd = 0.3             # of ln rate, between the logs and the deployment\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"

@@ -79,6 +79,13 @@ struct StudyConfig {
     std::uint32_t deadline_s = 600;
     std::uint32_t embedded_memory_mb = 1024;  ///< MiB, of an embedded model's attention caches
   } replay;
+  struct Forecast {
+    /// Past releases (interface.md, --history), a file; relative ones start at the study directory.
+    std::string history;
+    std::optional<double> shift_sd;  ///< of ln rate, between the logs and the deployment
+    /// What a worst-case set foretells: behavior, per_100k, lo, hi; a file as `history`.
+    std::string challenging_prompts;
+  } forecast;
   std::vector<std::string> egress_allow;
   struct Budget {
     std::optional<double> cost;

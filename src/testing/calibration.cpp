@@ -8,6 +8,7 @@
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "stats/scores.hpp"
+#include "testing/planted_releases.hpp"
 #include "testing/worlds.hpp"
 
 namespace understudy {
@@ -287,6 +288,7 @@ std::vector<std::string> world_names() {
   for (const World& world : single_worlds()) names.push_back(world.name);
   names.insert(names.end(), {"portfolio", "portfolio-concentrated"});
   for (const auto& [name, world] : release_worlds()) names.push_back(name);
+  names.emplace_back(kPlantedReleases);
   return names;
 }
 
@@ -333,6 +335,15 @@ Result<std::vector<CalibrationRow>> calibrate(
       score_release(world, name, options, repeat, scores);
     }
     append_rows(scores, name, std::nullopt, options, rows);
+  }
+  if (asked(std::string(kPlantedReleases))) {
+    progress(std::string(kPlantedReleases));
+    for (CalibrationRow& row : calibrate_planted(options.seed, options.repeats)) {
+      const bool wanted = options.estimators.empty() ||
+                          std::find(options.estimators.begin(), options.estimators.end(),
+                                    row.estimator) != options.estimators.end();
+      if (wanted) rows.push_back(std::move(row));
+    }
   }
   return rows;
 }
