@@ -194,9 +194,10 @@ void raise_alarms(Work& work) {
   if (x->out_of_scope_share > 0) work.raise(Alarm::kPartialScope);
   const Interval wide = with_missing(rate.interval, x->missing_share);
   if (wide.hi > 1.5 * rate.interval.hi) work.raise(Alarm::kMissingVerdicts);
-  if (std::any_of(work.input->recall.begin(), work.input->recall.end(),
-                  [](const RecallChannel& channel) { return channel.transferred; })) {
-    work.raise(Alarm::kTransferredCalibration);
+  for (const RecallChannel& channel : work.input->recall) {
+    if (channel.channel == kExamplesChannel) continue;
+    if (channel.transferred) work.raise(Alarm::kTransferredCalibration);
+    if (channel.stale) work.raise(Alarm::kStaleRecall);
   }
 }
 
@@ -232,6 +233,12 @@ RateOptions rate_options(const BehaviorInput& input, const EstimateOptions& opti
   if (input.previous && input.previous->per_100k > 0) {
     bounds.expected_rate = unit(input.previous->per_100k);
   }
+  // One answer for all arms, or their rates were not comparable: what the candidate's audit tells,
+  // and where any arm's found a miss it is not left out.
+  const auto& candidate = input.arm(Arm::kCandidate);
+  bounds.with_audit = !candidate || audit_tells(*candidate, bounds) ||
+                      std::any_of(input.arms.begin(), input.arms.end(),
+                                  [](const auto& arm) { return arm && arm->unflagged.k > 0; });
   return bounds;
 }
 
@@ -404,6 +411,14 @@ Work first_pass(const BehaviorInput& input, const EstimateOptions& options) {
   work.out.name = input.name;
   work.out.version = input.version;
   work.out.hash = input.hash;
+  work.out.recall = input.recall;
+  for (RecallChannel& channel : work.out.recall) {
+    if (channel.positives == 0) continue;
+    const Interval share = clopper_pearson(static_cast<double>(channel.flagged),
+                                           static_cast<double>(channel.positives), options.level);
+    channel.lo = share.lo;
+    channel.hi = share.hi;
+  }
   const RateOptions bounds = rate_options(input, options);
   for (std::size_t i = 0; i < kArmCount; ++i) {
     if (!input.arms[i]) continue;

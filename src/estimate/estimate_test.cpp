@@ -310,8 +310,64 @@ TEST(Estimate, AuditBoundsWhatTheScreenMissed) {
                 .count = 300});
   const BehaviorEstimate estimate = estimate_arm(summarize(std::move(verdicts)));
   EXPECT_NEAR(*estimate.miss_bound_per_100k, 1e5 * 0.9995 * zero_event_upper(300, 0.95), 1e-3);
-  EXPECT_EQ(estimate.arm(Arm::kCandidate)->corrected.method, "verified_plus_audit");
-  EXPECT_GT(*estimate.arm(Arm::kCandidate)->corrected.hi, 1000);
+  // It bounds some twenty times what was found: of the rate itself it says nothing.
+  EXPECT_THAT(estimate.arm(Arm::kCandidate)->corrected.method, HasSubstr("screen_relative"));
+  EXPECT_LT(*estimate.arm(Arm::kCandidate)->corrected.hi, 70);
+  EXPECT_THAT(estimate.alarms, Contains(Alarm::kScreenRelative));
+}
+
+TEST(Estimate, AnAuditThatTellsIsPartOfTheInterval) {
+  const auto audited = [](std::uint64_t flags, std::uint64_t missed, std::uint64_t audit) {
+    ClusterSizes draws;
+    draws.add_singletons(1, 50'000);
+    draws.finish();
+    ArmVerdicts verdicts(draws);
+    verdicts.add({.singleton = true, .oracle = Oracle::kPresent, .count = flags});
+    const double pi = static_cast<double>(audit) / (50'000 - static_cast<double>(flags));
+    const auto rest = [&](Oracle oracle, std::uint64_t count) {
+      if (count == 0) return;
+      verdicts.add({.singleton = true,
+                    .screen = Screened::kAbsent,
+                    .oracle = oracle,
+                    .pi_oracle = pi,
+                    .count = count});
+    };
+    rest(Oracle::kPresent, missed);
+    rest(Oracle::kAbsent, audit - missed);
+    return estimate_arm(summarize(std::move(verdicts)));
+  };
+  const BehaviorEstimate frequent = audited(425, 0, 500);
+  EXPECT_EQ(frequent.arm(Arm::kCandidate)->corrected.method, "verified_plus_audit");
+  EXPECT_GT(*frequent.arm(Arm::kCandidate)->corrected.hi, 1000) << "the truth at recall 0.85";
+  EXPECT_THAT(frequent.alarms, Not(Contains(Alarm::kScreenRelative)));
+  // A miss that was found is never left out, however little is known.
+  const BehaviorEstimate missed = audited(4, 1, 300);
+  EXPECT_EQ(missed.arm(Arm::kCandidate)->corrected.method, "verified_plus_audit");
+  const BehaviorEstimate rare = audited(4, 0, 300);
+  EXPECT_THAT(rare.arm(Arm::kCandidate)->corrected.method, HasSubstr("screen_relative"));
+  EXPECT_GT(*rare.miss_bound_per_100k, 900);
+}
+
+TEST(Estimate, ExamplesAreShownAndNeverDividedBy) {
+  BehaviorInput input;
+  ClusterSizes draws;
+  draws.add_singletons(1, 10'000);
+  draws.finish();
+  ArmVerdicts verdicts(draws);
+  verdicts.add({.singleton = true, .oracle = Oracle::kPresent, .count = 20});
+  input.arm(Arm::kCandidate) = summarize(std::move(verdicts));
+  input.recall = {{.channel = std::string(kExamplesChannel), .positives = 3, .flagged = 1}};
+  const BehaviorEstimate shown = estimate_one(input);
+  EXPECT_THAT(shown.arm(Arm::kCandidate)->corrected.method, HasSubstr("screen_relative"));
+  ASSERT_EQ(shown.recall.size(), 1);
+  EXPECT_NEAR(*shown.recall[0].hi, 0.906, 1e-3);
+  EXPECT_THAT(shown.alarms, Not(Contains(Alarm::kNoRecallLabels)));
+
+  input.recall.push_back({.channel = "found", .positives = 100, .flagged = 80, .stale = true});
+  const BehaviorEstimate divided = estimate_one(input);
+  EXPECT_EQ(divided.arm(Arm::kCandidate)->corrected.method, "verified_over_recall");
+  EXPECT_NEAR(*divided.arm(Arm::kCandidate)->corrected.per_100k, 200 / (80.5 / 101), 1e-6);
+  EXPECT_THAT(divided.alarms, Contains(Alarm::kStaleRecall));
 }
 
 TEST(Estimate, NeverWiderThanTheLabelsAlone) {

@@ -64,15 +64,20 @@ struct Recall {
   bool differ = false;
 };
 
+bool divides(const RecallChannel& channel) {
+  return channel.positives > 0 && channel.channel != kExamplesChannel;
+}
+
 Recall pooled_recall(std::span<const RecallChannel> channels) {
   Recall pooled;
   std::uint64_t flagged = 0, positives = 0;
   for (const RecallChannel& channel : channels) {
+    if (!divides(channel)) continue;
     flagged += channel.flagged;
     positives += channel.positives;
   }
   for (const RecallChannel& channel : channels) {
-    if (channel.positives == 0 || channel.positives == positives) continue;
+    if (!divides(channel) || channel.positives == positives) continue;
     const double p = fisher_exact(channel.flagged, channel.positives, flagged - channel.flagged,
                                   positives - channel.positives);
     pooled.differ = pooled.differ || p * static_cast<double>(channels.size()) < 0.01;
@@ -124,7 +129,7 @@ void divide_by_recall(CorrectedRate& rate, const EventCount& events, const Recal
   rate.interval = over_recall(events, recall.flagged, recall.positives, options);
   if (recall.differ) {
     for (const RecallChannel& channel : channels) {
-      if (channel.positives == 0) continue;
+      if (!divides(channel)) continue;
       const Interval one = over_recall(events, static_cast<double>(channel.flagged),
                                        static_cast<double>(channel.positives), options);
       rate.interval.lo = std::min(rate.interval.lo, one.lo);
@@ -134,29 +139,51 @@ void divide_by_recall(CorrectedRate& rate, const EventCount& events, const Recal
   set_likelihood(rate, events);
 }
 
+bool has_audit(const ArmSummary& arm) {
+  return arm.unflagged.n > 0 && (arm.flagged.n > 0 || arm.verdicts.present == 0);
+}
+
+// What verification found among the flags, as a share of all.
+Part verified_part(const ArmSummary& arm, const RateOptions& options) {
+  if (!arm.flags_complete) return product(arm.screen, arm.flagged, options);
+  return {std::min(arm.verified.y, 1.0), share_bounds(arm.verified, options)};
+}
+
 // Labels among flags and among the rest, each share weighted by how much the screen puts there.
-void add_strata(CorrectedRate& rate, const ArmSummary& arm, const RateOptions& options) {
-  Part flagged{arm.verified.y, share_bounds(arm.verified, options)};
-  if (!arm.flags_complete) {
-    flagged = product(arm.screen, arm.flagged, options);
-  } else if (arm.verdicts.present == 0) {
-    flagged = {0, {0, 0}};  // no flags: all of the rate is among the rest
-  }
+Part flags_and_rest(const ArmSummary& arm, const RateOptions& options) {
+  Part flagged = verified_part(arm, options);
+  if (arm.verdicts.present == 0) flagged = {0, {0, 0}};  // all of the rate is among the rest
   const Part rest = product(complement(arm.screen), arm.unflagged, options);
-  rate.basis = Basis::kAudit;
-  rate.point = std::min(flagged.point + rest.point, 1.0);
-  rate.interval = mover_sum(flagged.point, flagged.interval, rest.point, rest.interval);
+  return {std::min(flagged.point + rest.point, 1.0),
+          mover_sum(flagged.point, flagged.interval, rest.point, rest.interval)};
+}
+
+void set_part(CorrectedRate& rate, Basis basis, const Part& part) {
+  rate.basis = basis;
+  rate.point = part.point;
+  rate.interval = part.interval;
 }
 
 }  // namespace
+
+bool audit_tells(const ArmSummary& arm, const RateOptions& options) {
+  if (arm.gradable == 0 || !has_audit(arm)) return false;
+  if (arm.unflagged.k > 0) return true;
+  return flags_and_rest(arm, options).interval.hi <=
+         kAuditStretchMax * verified_part(arm, options).interval.hi;
+}
 
 CorrectedRate corrected_rate(const ArmSummary& arm, std::span<const RecallChannel> channels,
                              const RateOptions& options) {
   CorrectedRate rate;
   const bool labels_flags = arm.flagged.n > 0;
-  const bool labels_rest = arm.unflagged.n > 0;
+  const bool audited = options.with_audit && has_audit(arm);
   const Recall recall = pooled_recall(channels);
-  rate.no_recall_labels = !channels.empty() && recall.positives == 0;
+  const auto is_example = [](const RecallChannel& channel) {
+    return channel.channel == kExamplesChannel;
+  };
+  rate.no_recall_labels =
+      recall.positives == 0 && !std::all_of(channels.begin(), channels.end(), is_example);
   if (arm.gradable == 0) return rate;
 
   if (recall.positives > 0) {
@@ -175,33 +202,26 @@ CorrectedRate corrected_rate(const ArmSummary& arm, std::span<const RecallChanne
       events.w_next = std::min(1 / partial.exposure, 1.0);
     }
     divide_by_recall(rate, events, recall, channels, options);
-  } else if (labels_rest && (labels_flags || arm.verdicts.present == 0)) {
-    add_strata(rate, arm, options);
-  } else if (arm.flags_complete && arm.verdicts.present > 0) {
-    rate.basis = Basis::kVerified;
-    rate.point = std::min(arm.verified.y, 1.0);
-    rate.interval = share_bounds(arm.verified, options);
-    set_likelihood(rate, arm.verified);
-  } else if (labels_flags) {
-    const Part part = product(arm.screen, arm.flagged, options);
-    rate.basis = Basis::kVerified;
-    rate.point = part.point;
-    rate.interval = part.interval;
-    set_likelihood_from_interval(rate, options.level);
+  } else if (audited) {
+    set_part(rate, Basis::kAudit, flags_and_rest(arm, options));
+  } else if (labels_flags || (arm.flags_complete && arm.verdicts.present > 0) || has_audit(arm)) {
+    set_part(rate, Basis::kVerified, verified_part(arm, options));
+    if (arm.flags_complete) {
+      set_likelihood(rate, arm.verified);
+    } else {
+      set_likelihood_from_interval(rate, options.level);
+    }
   } else {
-    rate.basis = Basis::kScreen;
-    rate.point = std::min(arm.screen.y, 1.0);
-    rate.interval = share_bounds(arm.screen, options);
+    set_part(rate, Basis::kScreen,
+             {std::min(arm.screen.y, 1.0), share_bounds(arm.screen, options)});
     set_likelihood(rate, arm.screen);
   }
   // Labels on both sides of the screen bound the rate without it. Where they do so better, the
   // screen only adds noise.
-  if (labels_rest && (labels_flags || arm.verdicts.present == 0)) {
+  if (audited) {
     const Interval alone = share_bounds(arm.labels, options);
     if (alone.hi - alone.lo < rate.interval.hi - rate.interval.lo) {
-      rate.basis = Basis::kLabelsAlone;
-      rate.point = std::min(arm.labels.y, 1.0);
-      rate.interval = alone;
+      set_part(rate, Basis::kLabelsAlone, {std::min(arm.labels.y, 1.0), alone});
       rate.recall_flagged = rate.recall_positives = 0;
       rate.channels_differ = false;
     }

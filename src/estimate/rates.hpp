@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 
 #include "estimate/arm_verdicts.hpp"
 #include "records/estimate.hpp"
@@ -13,13 +14,13 @@
 
 namespace understudy {
 
-/// Known positives from one channel, and how many of them the screen flags.
-struct RecallChannel {
-  std::string channel;
-  std::uint64_t positives = 0;
-  std::uint64_t flagged = 0;  ///< at most positives
-  bool transferred = false;   ///< measured with another judge or on another model's text
-};
+/// The channel of the cases that a behavior's own file shows: they are written to be clear, and say
+/// whether a judge works at all, not what it misses. Shown, never divided by.
+inline constexpr std::string_view kExamplesChannel = "examples";
+
+/// What the audit may add to the upper end of a rate, as a factor, before the rate is given without
+/// it: up to there the interval still tells the rate's order of magnitude.
+inline constexpr double kAuditStretchMax = 10;
 
 /// What the corrected rate rests on.
 enum class Basis : std::uint8_t {
@@ -49,7 +50,13 @@ struct RateOptions {
   double level = 0.95;
   bool anytime = false;         ///< confidence sequences in place of intervals
   double expected_rate = 1e-4;  ///< where the sequence is tightest; any guess is valid
+  bool with_audit = true;       ///< add what the audit leaves open: see audit_tells
 };
+
+/// Whether an audit of what the screen passed says enough of the rate to be part of its interval:
+/// it found a miss, or leaves open at most kAuditStretchMax times the verified rate's upper end. An
+/// audit that does neither is given as the miss bound beside the rate.
+[[nodiscard]] bool audit_tells(const ArmSummary& arm, const RateOptions& options);
 
 [[nodiscard]] CorrectedRate corrected_rate(const ArmSummary& arm,
                                            std::span<const RecallChannel> recall,

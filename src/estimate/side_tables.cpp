@@ -36,7 +36,8 @@ Result<std::vector<RecallRow>> read_recall(const std::string& path) {
   UNDERSTUDY_TRY(
       TableReader table,
       TableReader::open(
-          path, {"behavior", "channel", "positives", "flagged", "judge", "source_model"}, 4));
+          path, {"behavior", "channel", "positives", "flagged", "judge", "source_model", "version"},
+          4));
   std::vector<RecallRow> rows;
   std::set<std::pair<std::string, std::string>> seen;
   while (true) {
@@ -48,16 +49,17 @@ Result<std::vector<RecallRow>> read_recall(const std::string& path) {
     row.channel.channel = cells[1];
     const auto positives = parse_count(cells[2]);
     const auto flagged = parse_count(cells[3]);
-    row.judge = cells[4];
-    row.source_model = cells[5];
+    row.channel.judge = cells[4];
+    row.channel.source_model = cells[5];
+    row.version = cells[6];
     if (row.behavior.empty()) return table.error("behavior is empty");
     if (!positives || !flagged) return table.error("positives and flagged are whole numbers");
     if (*flagged > *positives) return table.error("more are flagged than there are positives");
     row.channel.positives = *positives;
     row.channel.flagged = *flagged;
-    if (!seen.insert(
-                 {row.behavior, row.channel.channel + '\0' + row.judge + '\0' + row.source_model})
-             .second) {
+    const std::string measured = row.channel.channel + '\0' + row.channel.judge + '\0' +
+                                 row.channel.source_model + '\0' + row.version;
+    if (!seen.insert({row.behavior, measured}).second) {
       return table.error("this behavior and channel come twice");
     }
     rows.push_back(std::move(row));

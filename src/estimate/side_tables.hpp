@@ -12,8 +12,8 @@ namespace understudy {
 
 struct RecallRow {
   std::string behavior;
-  RecallChannel channel;  ///< `transferred` is decided against the verdicts
-  std::string judge, source_model;
+  RecallChannel channel;  ///< `transferred` and `stale` are decided against the verdicts
+  std::string version;    ///< of the behavior's grader; empty: not said
 };
 
 struct PreviousRow {

@@ -380,10 +380,11 @@ Result<void> TableBuilder::attach_recall(const TableRequest& request,
   UNDERSTUDY_TRY(const std::vector<RecallRow> rows, read_recall(*request.recall));
   std::set<std::string> unused;
   for (const RecallRow& row : rows) {
-    side_hash_ += name_hash(row.behavior + '\0' + row.channel.channel + '\0' + row.judge + '\0' +
-                                row.source_model + '\0' + std::to_string(row.channel.positives) +
-                                '/' + std::to_string(row.channel.flagged),
-                            20);
+    side_hash_ +=
+        name_hash(row.behavior + '\0' + row.channel.channel + '\0' + row.channel.judge + '\0' +
+                      row.channel.source_model + '\0' + std::to_string(row.channel.positives) +
+                      '/' + std::to_string(row.channel.flagged),
+                  20);
     const auto found = std::find_if(inputs.begin(), inputs.end(), [&](const BehaviorInput& input) {
       return input.name == row.behavior;
     });
@@ -399,8 +400,8 @@ Result<void> TableBuilder::attach_recall(const TableRequest& request,
       return !named.empty() && !here.contains(named);
     };
     channel.transferred =
-        candidate != nullptr && (differs(row.judge, candidate->judges) ||
-                                 differs(row.source_model, candidate->source_models));
+        candidate != nullptr && (differs(channel.judge, candidate->judges) ||
+                                 differs(channel.source_model, candidate->source_models));
     found->recall.push_back(std::move(channel));
   }
   for (BehaviorInput& input : inputs) {

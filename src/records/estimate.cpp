@@ -53,6 +53,8 @@ std::string_view alarm_name(Alarm alarm) {
       return "one_cluster";
     case Alarm::kNoDraws:
       return "no_draws";
+    case Alarm::kStaleRecall:
+      return "stale_recall";
   }
   UNDERSTUDY_ASSERT(false);
 }
@@ -73,6 +75,19 @@ Json to_json(const VerdictCounts& counts) {
           {"ungradable", counts.ungradable},
           {"not_graded", counts.not_graded},
           {"verified", counts.verified}};
+}
+
+Json to_json(const RecallChannel& channel) {
+  const auto text = [](const std::string& name) { return name.empty() ? Json() : Json(name); };
+  return {{"channel", channel.channel},
+          {"judge", text(channel.judge)},
+          {"source_model", text(channel.source_model)},
+          {"positives", channel.positives},
+          {"flagged", channel.flagged},
+          {"lo", number_or_null(channel.lo)},
+          {"hi", number_or_null(channel.hi)},
+          {"transferred", channel.transferred},
+          {"stale", channel.stale}};
 }
 
 Json to_json(const BehaviorEstimate& estimate) {
@@ -104,6 +119,10 @@ Json to_json(const BehaviorEstimate& estimate) {
   if (estimate.transfer_p_value) {
     document["calibration_transfer"] = {{"p_value", number_or_null(estimate.transfer_p_value)},
                                         {"power", number_or_null(estimate.transfer_power)}};
+  }
+  if (!estimate.recall.empty()) {
+    Json& list = document["recall"] = Json::array();
+    for (const RecallChannel& channel : estimate.recall) list.push_back(to_json(channel));
   }
   Json alarms = Json::array();
   for (const Alarm alarm : estimate.alarms) alarms.push_back(alarm_name(alarm));

@@ -43,6 +43,19 @@ struct ArmEstimate {
   Rate corrected;  ///< the best estimate of the truth: verified and divided by recall if known
 };
 
+/// Known positives from one channel, and how many of them the screen flags.
+struct RecallChannel {
+  std::string channel;
+  std::uint64_t positives = 0;
+  std::uint64_t flagged = 0;      ///< at most positives
+  bool transferred = false;       ///< measured with another judge or on another model's text
+  bool stale = false;             ///< measured with another version of the grader
+  std::string judge = {};         ///< what screened them; empty: not said
+  std::string source_model = {};  ///< what wrote them; empty: not said
+  std::optional<double> lo = {};  ///< interval of flagged / positives, filled in by estimates
+  std::optional<double> hi = {};
+};
+
 enum class Direction : std::uint8_t {
   kUndecided = 0,  ///< the interval of the ratio holds 1, or there is none
   kUp = 1,         ///< the candidate does it more often
@@ -76,6 +89,7 @@ enum class Alarm : std::uint8_t {
   kRecallChannelsDiffer,    ///< channels disagree about recall: the interval spans them
   kOneCluster,              ///< all draws are one user's or one conversation's
   kNoDraws,                 ///< nothing to estimate from
+  kStaleRecall,             ///< recall was measured with another version of the grader
 };
 [[nodiscard]] std::string_view alarm_name(Alarm alarm);
 
@@ -93,6 +107,7 @@ struct BehaviorEstimate {
   /// Recall channels from elsewhere, tested against this table's labels (docs/statistics.md).
   std::optional<double> transfer_p_value;
   std::optional<double> transfer_power;  ///< of seeing a recall lower by 0.2, at 5% error
+  std::vector<RecallChannel> recall;     ///< all that was measured, used or not
   std::vector<Alarm> alarms;             ///< sorted, each once
 
   [[nodiscard]] const std::optional<ArmEstimate>& arm(Arm which) const {
@@ -102,6 +117,7 @@ struct BehaviorEstimate {
 
 [[nodiscard]] Json to_json(const Rate& rate);
 [[nodiscard]] Json to_json(const VerdictCounts& counts);
+[[nodiscard]] Json to_json(const RecallChannel& channel);
 [[nodiscard]] Json to_json(const BehaviorEstimate& estimate);
 
 }  // namespace understudy
