@@ -75,6 +75,34 @@ std::string rates_table(const BehaviorView& behavior) {
          rows + "</tbody></table>\n";
 }
 
+std::string share_text(double share) {
+  return fmt::format("{:.0f}%", 100 * share);
+}
+
+std::string recall_table(const BehaviorView& behavior) {
+  if (behavior.recall.empty()) return "";
+  std::string rows;
+  for (const RecallView& channel : behavior.recall) {
+    std::string found =
+        fmt::format("{} of {}", with_commas(channel.flagged), with_commas(channel.positives));
+    if (channel.lo && channel.hi) {
+      found += fmt::format(" ({}–{})", share_text(*channel.lo), share_text(*channel.hi));
+    }
+    const std::string_view note = channel.stale         ? "older grader"
+                                  : channel.transferred ? "from elsewhere"
+                                                        : "";
+    rows += fmt::format(
+        R"(<tr><th scope="row">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>)",
+        html_line(channel.channel), html_line(channel.judge.empty() ? "not said" : channel.judge),
+        html_line(channel.source_model.empty() ? "not said" : channel.source_model),
+        html_line(found), note);
+  }
+  return R"(<table class="detail"><caption>Known cases that the screen flags</caption><thead><tr>)"
+         R"(<th scope="col">Channel</th><th scope="col">Screen</th><th scope="col">Text of</th>)"
+         R"(<th scope="col">Flagged</th><th scope="col"></th></tr></thead><tbody>)" +
+         rows + "</tbody></table>\n";
+}
+
 // A long message is shown from a little before its first evidence: a report stays one that opens at
 // once, whatever users paste.
 constexpr std::size_t kShownBytesMax = 6000;
@@ -188,7 +216,7 @@ std::string behavior_article(const BehaviorView& behavior, const ReportView& vie
   if (behavior.miss_bound_per_100k) {
     out += fmt::format(
         "<p>The screen misses at most {} per 100,000 (upper 95% bound from a "
-        "uniform audit).</p>",
+        "uniform audit, whatever its recall).</p>",
         html_line(bound_text(*behavior.miss_bound_per_100k)));
   }
   if (!behavior.alarms.empty()) {
@@ -199,7 +227,8 @@ std::string behavior_article(const BehaviorView& behavior, const ReportView& vie
     }
     out += "</ul>";
   }
-  out += rates_table(behavior) + verdicts_table(behavior) + examples_html(behavior, options);
+  out += rates_table(behavior) + recall_table(behavior) + verdicts_table(behavior) +
+         examples_html(behavior, options);
   return out + identity_line(behavior) + "</article>\n";
 }
 

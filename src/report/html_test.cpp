@@ -89,11 +89,26 @@ Json with_text_everywhere(const std::string& text) {
       behavior[key] = text;
     }
     behavior["alarms"] = {text};
+    behavior["recall"] = {{{"channel", text},
+                           {"judge", text},
+                           {"source_model", text},
+                           {"positives", 20},
+                           {"flagged", 17},
+                           {"lo", 0.62},
+                           {"hi", 0.97},
+                           {"transferred", false},
+                           {"stale", true}}};
     behavior["candidate"]["screen"]["method"] = text;
     if (behavior["name"] == "refusal") continue;  // its examples are found by name
     behavior["name"] = behavior["name"].get<std::string>().substr(0, 3) + text;
   }
   return report;
+}
+
+TEST(HtmlReport, RecallStandsByChannelScreenAndModel) {
+  const std::string html = page(with_text_everywhere("Some words"));
+  EXPECT_THAT(html, HasSubstr("17 of 20 (62%–97%)"));
+  EXPECT_THAT(html, HasSubstr("older grader"));
 }
 
 constexpr std::array<const char*, 22> kHostile = {

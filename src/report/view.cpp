@@ -171,6 +171,20 @@ bool reads_before(const BehaviorView& a, const BehaviorView& b) {
   return a.name < b.name;
 }
 
+RecallView recall_view(const Json& channel) {
+  RecallView out;
+  out.channel = text(channel, "channel");
+  out.judge = text(channel, "judge");
+  out.source_model = text(channel, "source_model");
+  out.positives = count(channel, "positives").value_or(0);
+  out.flagged = count(channel, "flagged").value_or(0);
+  out.lo = number(channel, "lo");
+  out.hi = number(channel, "hi");
+  out.transferred = member(channel, "transferred") == true;
+  out.stale = member(channel, "stale") == true;
+  return out;
+}
+
 BehaviorView behavior_view(const Json& json) {
   BehaviorView out;
   out.name = text(json, "name");
@@ -190,6 +204,9 @@ BehaviorView behavior_view(const Json& json) {
   out.forecast = rate(json, "forecast");
   out.change = change(json);
   out.miss_bound_per_100k = number(json, "miss_bound_per_100k");
+  if (member(json, "recall").is_array()) {
+    for (const Json& channel : member(json, "recall")) out.recall.push_back(recall_view(channel));
+  }
   if (member(json, "alarms").is_array()) {
     for (const Json& alarm : member(json, "alarms")) {
       if (alarm.is_string()) out.alarms.push_back(alarm.get<std::string>());
@@ -380,7 +397,7 @@ std::vector<std::string> shared_alarms(const ReportView& view) {
 }
 
 std::string alarm_text(std::string_view code) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> kTexts = {{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 13> kTexts = {{
       {"regression", "far from the present rate: the forecast does not lean on that rate"},
       {"transferred_calibration",
        "what the grader misses was measured on another judge's or another model's answers"},
@@ -399,6 +416,7 @@ std::string alarm_text(std::string_view code) {
        "the recall channels disagree: the interval spans what each of them says"},
       {"one_cluster", "all answers come from one person or one conversation"},
       {"no_draws", "there is no answer to estimate from"},
+      {"stale_recall", "what the grader misses was measured with another version of the grader"},
   }};
   for (const auto& [known, words] : kTexts) {
     if (code == known) return std::string(words);

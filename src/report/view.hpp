@@ -57,6 +57,19 @@ struct ChangeView {
   bool paired = false;
 };
 
+/// Cases that are known to be present, and how many of them the screen flags.
+struct RecallView {
+  std::string channel;
+  std::string judge;
+  std::string source_model;
+  std::uint64_t positives = 0;
+  std::uint64_t flagged = 0;
+  std::optional<double> lo;  ///< of the share that is flagged
+  std::optional<double> hi;
+  bool transferred = false;
+  bool stale = false;
+};
+
 /// In the order in which a reader should meet them.
 enum class Finding {
   kWorse,        ///< surely more often than now
@@ -88,6 +101,7 @@ struct BehaviorView {
   std::optional<RateView> forecast;
   std::optional<ChangeView> change;
   std::optional<double> miss_bound_per_100k;
+  std::vector<RecallView> recall;
   std::vector<std::string> alarms;
 
   // Derived, so that every form of the report shows the same ones.
