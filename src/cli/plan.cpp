@@ -30,6 +30,26 @@ std::string power_of(const Json& behavior, double ratio) {
   return "?";
 }
 
+// What the oracle's budget buys in each replayed arm; nothing without an oracle.
+std::string verification_text(const Json& behaviors) {
+  std::string text;
+  for (const Json& behavior : behaviors) {
+    const auto found = behavior.find("verification");
+    if (found == behavior.end()) continue;
+    if (text.empty()) {
+      text = fmt::format("\n{:<32}{:>12}{:>10}{:>10}{:>10}{:>30}\n", "the oracle, in each arm",
+                         "questions", "flags", "verified", "audit", "misses at most, per 100k");
+    }
+    const Json& share = (*found)["flags_verified_share"];
+    text += fmt::format("{:<32}{:>12}{:>10}{:>10}{:>10}{:>30}\n",
+                        terminal_safe(behavior["name"].get<std::string>()),
+                        number((*found)["oracle_calls"]), number((*found)["flags_expected"]),
+                        share.is_null() ? "?" : fmt::format("{:.0f}%", 100 * share.get<double>()),
+                        number((*found)["audit"]), number((*found)["miss_bound_per_100k"]));
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string plan_text(const Json& plan) {
@@ -66,6 +86,7 @@ std::string plan_text(const Json& plan) {
                         number(behavior["draws_to_see_twice"]));
   }
   if (!unseen.empty()) text += fmt::format("nothing to compare with in the logs:{}\n", unseen);
+  text += verification_text(plan["behaviors"]);
   text += "\nthe next 100 labels help most\n";
   for (std::size_t i = 0; i < std::min<std::size_t>(plan["labels"].size(), 3); ++i) {
     const Json& label = plan["labels"][i];

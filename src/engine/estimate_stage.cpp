@@ -6,6 +6,7 @@
 
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
+#include "engine/recall.hpp"
 #include "engine/study.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
@@ -40,10 +41,11 @@ ClusterSizes sizes_of(const Units& units) {
 
 class EstimateRun {
  public:
-  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels)
+  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels, StudyRecall recall)
       : study_(study),
         behaviors_(std::move(behaviors)),
         labels_(std::move(labels)),
+        recall_(std::move(recall)),
         ids_(study.store) {}
 
   Result<std::vector<BehaviorEstimate>> run() {
@@ -62,6 +64,7 @@ class EstimateRun {
       input.name = behavior.id;
       input.version = std::to_string(behavior.version);
       input.hash = hex(behavior.hash);
+      input.recall = recall_.by_behavior[behavior.id];
       for (const auto& [arm, units] : arms_) {
         UNDERSTUDY_TRY(input.arm(arm), summary(behavior, arm));
       }
@@ -126,6 +129,7 @@ class EstimateRun {
   Study& study_;
   std::vector<Behavior> behaviors_;
   Labels labels_;
+  StudyRecall recall_;
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
@@ -166,7 +170,8 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
               {"draws", draws}};
 }
 
-Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels) {
+Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels,
+                      const StudyRecall& recall) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
   Json json = manifest_json(study.config);
@@ -175,9 +180,11 @@ Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, cons
   json["rule_engine"] = kRuleEngineVersion;
   json["tokenizer"] = study.tokenizer_name();
   for (const Behavior& behavior : behaviors) json["behaviors"][behavior.id] = hex(behavior.hash);
+  if (!recall.identity.empty()) json["recall"] = recall.identity;
   if (!labels.empty()) json["labels"] = hex(sha256(label_csv(labels)));
   if (!labels.empty() || study.config.roles.contains("oracle")) {
     json["audit"] = study.config.grade.audit;
+    json["oracle_budget"] = study.config.grade.oracle_budget_or_default();
   }
   return json;
 }
@@ -256,9 +263,10 @@ Result<StageOutcome> estimate_stage(Study& study) {
       return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy grade` first");
   }
   UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
-  EstimateRun run(study, behaviors, labels);
+  UNDERSTUDY_TRY(const StudyRecall recall, study_recall(study, behaviors, labels));
+  EstimateRun run(study, behaviors, labels, recall);
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels));
+  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels, recall));
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},

@@ -9,6 +9,7 @@
 #include <unordered_set>
 
 #include "engine/graded_answer.hpp"
+#include "engine/known_cases.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 #include "grading/judge.hpp"
@@ -35,14 +36,17 @@ GradingLayer layer_of(const Behavior& behavior, const std::string& role) {
 class JudgeRun {
  public:
   using Keys = std::function<Result<std::vector<std::int64_t>>(const Behavior& behavior, Arm arm)>;
-  JudgeRun(Study& study, const std::vector<Behavior>& behaviors, std::string role)
-      : study_(study), behaviors_(behaviors), role_(std::move(role)) {}
+  JudgeRun(Study& study, const std::vector<Behavior>& behaviors, std::string role,
+           const KnownCases& known)
+      : study_(study), behaviors_(behaviors), role_(std::move(role)), known_(known) {}
 
   Result<void> add(std::size_t behavior, const Keys& keys_of) {
     UNDERSTUDY_TRY(const std::int64_t grader,
                    judge_grader(study_.store, behaviors_[behavior], study_.config, role_));
     graders_[behavior] = grader;
-    for (const Arm arm : study_arms(study_.config)) {
+    std::vector<Arm> arms = study_arms(study_.config);
+    arms.push_back(kKnownArm);
+    for (const Arm arm : arms) {
       UNDERSTUDY_TRY(const std::vector<std::int64_t> keys, keys_of(behaviors_[behavior], arm));
       std::unordered_set<std::int64_t> judged;
       UNDERSTUDY_CHECK(study_.store.for_each_judgement(
@@ -116,7 +120,7 @@ class JudgeRun {
       JudgeTask task = tasks_.back();
       tasks_.pop_back();
       const Behavior& behavior = behaviors_[task.behavior];
-      UNDERSTUDY_TRY(const AnswerView answer, finder_->find(unpack_draw_key(task.key)));
+      UNDERSTUDY_TRY(const AnswerView answer, answer_of(task.key));
       const JudgeRequest asked =
           judge_request(behavior, answer, study_.config.sample.seed, task.attempt);
       if (asked.too_long) {
@@ -140,6 +144,11 @@ class JudgeRun {
       return std::optional<ChatRequest>(std::move(request));
     }
     return std::optional<ChatRequest>();
+  }
+
+  Result<AnswerView> answer_of(std::int64_t key) {
+    const DrawKey unpacked = unpack_draw_key(key);
+    return unpacked.arm == kKnownArm ? known_.find(key)->view() : finder_->find(unpacked);
   }
 
   Result<void> store(std::vector<ChatOutcome> outcomes) {
@@ -194,6 +203,7 @@ class JudgeRun {
   Study& study_;
   const std::vector<Behavior>& behaviors_;
   std::string role_;
+  const KnownCases& known_;
   std::map<std::size_t, std::int64_t> graders_;
   std::vector<JudgeTask> tasks_;
   std::unordered_map<std::uint64_t, JudgeTask> in_flight_;
@@ -236,8 +246,10 @@ Result<std::int64_t> judge_grader(StudyStore& store, const Behavior& behavior,
 }
 
 Result<std::uint64_t> screen_by_judge(Study& study, const std::vector<Behavior>& behaviors) {
-  JudgeRun run(study, behaviors, "judge");
-  const auto all = [&](const Behavior&, Arm arm) -> Result<std::vector<std::int64_t>> {
+  UNDERSTUDY_TRY(const KnownCases known, KnownCases::load(study.directory(), behaviors));
+  JudgeRun run(study, behaviors, "judge", known);
+  const auto all = [&](const Behavior& behavior, Arm arm) -> Result<std::vector<std::int64_t>> {
+    if (arm == kKnownArm) return known.keys(behavior);
     UNDERSTUDY_TRY(Units units, arm == Arm::kDeployed ? logged_units_of_prefixes(study.store)
                                                       : units_of(study.store, arm));
     return std::move(units.keys);
@@ -256,20 +268,21 @@ Result<std::uint64_t> verify_by_model(Study& study, const std::vector<Behavior>&
   if (audited) UNDERSTUDY_CHECK(draw_audits(study, behaviors, units));
   const auto flags_and_audit = [&](const Behavior& behavior,
                                    Arm arm) -> Result<std::vector<std::int64_t>> {
+    if (arm == kKnownArm) return std::vector<std::int64_t>();  // nobody asks whether they are
     const Units& of_screen = units.screened(behavior, arm);
     std::vector<std::int64_t> keys;
     UNDERSTUDY_TRY(const auto screen, screen_of(study, behavior, arm, of_screen));
     if (!screen) return keys;
-    for (const SparseVerdict& entry : screen->verdicts) {
-      if (entry.verdict == Verdict::kPresent) keys.push_back(of_screen.keys.at(entry.position));
+    UNDERSTUDY_TRY(const auto designed, designed_units(study.store, *screen, arm, of_screen));
+    for (const DesignedUnit& one : designed) {
+      // The judge verifies flags alone; an audit may be people's.
+      if (one.flag || has_oracle) keys.push_back(one.key);
     }
-    if (!has_oracle) return keys;  // the judge verifies flags alone; an audit may be people's
-    UNDERSTUDY_TRY(const auto audit, study.store.audit(screen->grader, arm));
-    for (const auto& one : audit) keys.push_back(pack_draw_key(one.key));
     return keys;
   };
   const std::string role = has_oracle ? "oracle" : "judge";
-  JudgeRun run(study, behaviors, role);
+  const KnownCases none;
+  JudgeRun run(study, behaviors, role, none);
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     if (verifying_role(behaviors[i], study.config) != role) continue;
     UNDERSTUDY_CHECK(run.add(i, flags_and_audit));

@@ -97,13 +97,9 @@ class QueueBuilder {
     UNDERSTUDY_TRY(const auto screen, screen_of(study_, of, arm, units));
     if (!screen) return {};
     UNDERSTUDY_TRY(const ModelVerdicts models, model_verdicts(study_, of, arm));
-    for (const SparseVerdict& entry : screen->verdicts) {
-      if (entry.verdict != Verdict::kPresent) continue;
-      UNDERSTUDY_CHECK(consider(behavior, units.keys.at(entry.position), true, models));
-    }
-    UNDERSTUDY_TRY(const auto audit, study_.store.audit(screen->grader, arm));
-    for (const auto& one : audit) {
-      UNDERSTUDY_CHECK(consider(behavior, pack_draw_key(one.key), false, models));
+    UNDERSTUDY_TRY(const auto designed, designed_units(study_.store, *screen, arm, units));
+    for (const DesignedUnit& one : designed) {
+      UNDERSTUDY_CHECK(consider(behavior, one.key, one.flag, models));
     }
     return {};
   }

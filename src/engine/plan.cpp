@@ -8,7 +8,9 @@
 
 #include "engine/arm_draws.hpp"
 #include "engine/judge_grading.hpp"
+#include "engine/known_cases.hpp"
 #include "engine/units.hpp"
+#include "engine/verification_plan.hpp"
 #include "estimate/estimate.hpp"
 #include "estimate/power.hpp"
 
@@ -23,6 +25,7 @@ constexpr std::size_t kMeasuredPrefixes = 300;
 // What is assumed where nothing was measured.
 constexpr double kRubricTokens = 600;
 constexpr double kVerdictTokens = 80;
+constexpr double kFlagShare = 0.01;               // of a judge's answers, before it was asked
 constexpr double kServedTokensPerSecond = 40;     // each connection
 constexpr double kEmbeddedTokensPerSecond = 250;  // all together
 
@@ -97,6 +100,7 @@ struct LoggedRate {
   std::string name;
   bool has_judge = false;
   std::optional<EventCount> deployed;
+  LabelCounts labels = {};
 };
 
 class Planner {
@@ -108,6 +112,8 @@ class Planner {
     UNDERSTUDY_TRY(prefixes_, prefix_places(study_.store));
     UNDERSTUDY_CHECK(read_rates());
     UNDERSTUDY_CHECK(read_draws());
+    UNDERSTUDY_TRY(const std::vector<LabelCounts> labels, count_labels(study_, behaviors_));
+    for (std::size_t i = 0; i < rates_.size(); ++i) rates_[i].labels = labels[i];
     UNDERSTUDY_TRY(const MeanTokens tokens, mean_tokens(study_, prefixes_));
     UNDERSTUDY_CHECK(count_calls(tokens));
     Json plan = {{"schema", "understudy.plan/1"},
@@ -135,7 +141,7 @@ class Planner {
     for (const std::uint64_t cluster : units.clusters) sizes.add(cluster);
     sizes.finish();
     for (const Behavior& behavior : behaviors_) {
-      LoggedRate rate{behavior.id, behavior.judge.has_value(), std::nullopt};
+      LoggedRate rate{behavior.id, behavior.judge.has_value(), std::nullopt, {}};
       if (!is_screened_by_judge(behavior)) {
         UNDERSTUDY_TRY(const std::int64_t rule, rule_grader(study_.store, behavior));
         ArmVerdicts verdicts(sizes);
@@ -189,25 +195,52 @@ class Planner {
       }
       asked_.push_back(asked);
     }
-    if (!config.roles.contains("judge")) return {};
+    const MeanTokens question{tokens.prompt + tokens.answer + kRubricTokens, kVerdictTokens};
     const auto arms = static_cast<double>(replayed.size());
+    if (config.roles.contains("judge")) {
+      UNDERSTUDY_TRY(const double calls, judge_calls(arms));
+      asked_.push_back({"judge", config.roles.at("judge").model, calls, 0, question});
+    }
+    if (config.roles.contains("oracle")) {
+      double calls = 0;
+      for (const LoggedRate& rate : rates_) {
+        if (!rate.has_judge) continue;
+        calls += arms * replay_verification(rate).calls() + logged_verification(rate).calls();
+      }
+      asked_.push_back({"oracle", config.roles.at("oracle").model, calls, 0, question});
+    }
+    return {};
+  }
+
+  // What verification asks about one replayed arm: flags as often as in the logs.
+  [[nodiscard]] VerificationPlan replay_verification(const LoggedRate& rate) const {
+    const double share = rate.deployed ? rate.deployed->y : kFlagShare;
+    return verification_plan(study_.config, draws_per_arm(), draws_per_arm() * share);
+  }
+  [[nodiscard]] VerificationPlan logged_verification(const LoggedRate& rate) const {
+    const auto prefixes = static_cast<double>(prefixes_.size());
+    if (!rate.deployed) return verification_plan(study_.config, prefixes, kFlagShare * prefixes);
+    return verification_plan(study_.config, static_cast<double>(rate.deployed->n),
+                             static_cast<double>(rate.deployed->k));
+  }
+
+  Result<double> judge_calls(double arms) const {
+    const StudyConfig& config = study_.config;
+    UNDERSTUDY_TRY(const KnownCases known, KnownCases::load(study_.directory(), behaviors_));
     double calls = 0;
-    for (const LoggedRate& rate : rates_) {
+    for (std::size_t i = 0; i < rates_.size(); ++i) {
+      const LoggedRate& rate = rates_[i];
       if (!rate.has_judge) continue;
       if (!rate.deployed) {
-        // All drawn answers, and the logged ones to the same prefixes.
-        calls += arms * draws_per_arm() + static_cast<double>(prefixes_.size());
-      } else {
+        // All drawn answers, the logged ones to the same prefixes, and the known cases.
+        calls += arms * draws_per_arm() + static_cast<double>(prefixes_.size()) +
+                 static_cast<double>(known.keys(behaviors_[i]).size());
+      } else if (!config.roles.contains("oracle")) {
         // Flags: those of the logs, and as many in the replays as the logs make expect.
         calls += static_cast<double>(rate.deployed->k) + arms * draws_per_arm() * rate.deployed->y;
       }
     }
-    asked_.push_back({"judge",
-                      config.roles.at("judge").model,
-                      calls,
-                      0,
-                      {tokens.prompt + tokens.answer + kRubricTokens, kVerdictTokens}});
-    return {};
+    return calls;
   }
 
   Result<Json> prefixes_json() {
@@ -262,6 +295,9 @@ class Planner {
                     {"power", Json::array()},
                     {"draws_to_see_twice", nullptr}};
       if (rate.deployed) entry["deployed_per_100k"] = rounded(1e5 * rate.deployed->y);
+      if (rate.has_judge && study_.config.roles.contains("oracle")) {
+        entry["verification"] = to_json(replay_verification(rate));
+      }
       if (rate.deployed && rate.deployed->k > 0) {
         const RateCount known = effective(*rate.deployed);
         entry["expected_events"] = rounded(draws_per_arm() * rate.deployed->y);
@@ -299,16 +335,19 @@ class Planner {
     };
     for (const LoggedRate& rate : rates_) {
       if (!rate.deployed) continue;
-      const double flags = std::floor(draws_per_arm() * rate.deployed->y);
+      const LabelCounts& have = rate.labels;
+      const double flags = std::floor(draws_per_arm() * rate.deployed->y) +
+                           static_cast<double>(rate.deployed->k) - have.flags;
       const double labels = std::min(flags, kNextLabels);
+      const double right = (have.flags_present + 0.5) / (have.flags + 1);
       if (labels >= 1) {
-        add(rate.name, "flags", labels, flag_label_spread(0, 0),
-            flag_label_spread(labels / 2, labels));
+        add(rate.name, "flags", labels, flag_label_spread(have.flags_present, have.flags),
+            flag_label_spread(have.flags_present + labels * right, have.flags + labels));
       }
       const double seen =
           std::min(std::max(rate.deployed->y, zero_event_upper(effective_draws_, 0.5)), 0.5);
-      add(rate.name, "passed", kNextLabels, passed_label_spread(seen, 0),
-          passed_label_spread(seen, kNextLabels));
+      add(rate.name, "passed", kNextLabels, passed_label_spread(seen, have.passed),
+          passed_label_spread(seen, have.passed + kNextLabels));
     }
     std::stable_sort(gains.begin(), gains.end(),
                      [](const Gain& a, const Gain& b) { return a.gain > b.gain; });
@@ -330,7 +369,13 @@ class Planner {
                       "answer: {} tokens",
                       kRubricTokens, kVerdictTokens));
     }
-    list.push_back("labels: none yet; half of the flags are right; nothing found among the rest");
+    list.push_back(
+        "labels: of the next, as many flags are right as so far (half, where none is labeled); "
+        "nothing is found among the rest");
+    if (study_.config.roles.contains("oracle")) {
+      list.push_back(fmt::format("the oracle: where only a judge can flag, it flags {:.0f}%",
+                                 100 * kFlagShare));
+    }
     return list;
   }
 

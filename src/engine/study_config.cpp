@@ -275,6 +275,7 @@ struct Parser {
     grade.read("behaviors", config.grade.behaviors);
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
+    grade.read("oracle_budget", config.grade.oracle_budget);
     grade.finish();
     TableReader estimate = reader(root.section("estimate"), "estimate");
     estimate.read("anytime", config.estimate.anytime);
@@ -407,6 +408,9 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
     return bad("grade.window_tokens must be at least 1");
   }
+  if (config.grade.oracle_budget_or_default() <= config.grade.audit) {
+    return bad("grade.oracle_budget must pass grade.audit, which is part of it");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -472,6 +476,7 @@ std::string study_toml(const StudyTemplate& parts) {
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
+      "# oracle_budget = 1_000      # all that it is asked about each; more flags are sampled\n"
       "\n# [estimate]\n"
       "# anytime = false            # true: wider intervals that hold however often you look\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"

@@ -3,6 +3,7 @@
 // nothing but keys and base URLs comes from anywhere else, so that the effective configuration is
 // all there is to know (manifest_json).
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -58,6 +59,16 @@ struct StudyConfig {
     /// Answers per behavior and arm that the screen passed and that are verified all the same,
     /// where there is an oracle or there are labels.
     std::uint32_t audit = 200;
+    /// Most questions to the oracle per behavior and arm, the audit among them; flags beyond it are
+    /// sampled. Default: 1,000, or twice the audit where that is more.
+    std::optional<std::uint32_t> oracle_budget;
+    [[nodiscard]] std::uint32_t oracle_budget_or_default() const {
+      return oracle_budget.value_or(std::max(1000U, 2 * std::min(audit, 1U << 30)));
+    }
+    /// What the audit leaves of it.
+    [[nodiscard]] std::uint32_t flags_to_oracle() const {
+      return oracle_budget_or_default() - audit;
+    }
   } grade;
   struct Estimate {
     bool anytime = false;  ///< intervals that hold however often the study is looked at

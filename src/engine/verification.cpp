@@ -9,38 +9,61 @@
 namespace understudy {
 namespace {
 
-// The units that the screen calls absent with the smallest random numbers.
-std::vector<StudyStore::Audited> choose_audit(const StudyConfig& config, const Behavior& behavior,
-                                              const Units& units, const Screen& screen) {
+// The units with the smallest random numbers: a uniform part of all that were offered.
+class LowestRanks {
+ public:
+  explicit LowestRanks(std::size_t size) : size_(size) {}
+  void offer(std::uint64_t rank, std::int64_t key) {
+    ++offered_;
+    if (size_ == 0) return;
+    const Ranked one(rank, key);
+    if (chosen_.size() == size_) {
+      if (chosen_.front() < one) return;
+      std::pop_heap(chosen_.begin(), chosen_.end());
+      chosen_.pop_back();
+    }
+    chosen_.push_back(one);
+    std::push_heap(chosen_.begin(), chosen_.end());
+  }
+  void append_to(std::vector<StudyStore::Audited>& out) const {
+    for (const auto& [rank, key] : chosen_) {
+      out.push_back({unpack_draw_key(key),
+                     static_cast<double>(chosen_.size()) / static_cast<double>(offered_)});
+    }
+  }
+
+ private:
   using Ranked = std::pair<std::uint64_t, std::int64_t>;  // random number, key
-  std::vector<Ranked> chosen;                             // a heap: the largest first
-  const std::size_t size = config.grade.audit;
-  std::uint64_t passed = 0;
+  std::size_t size_;
+  std::uint64_t offered_ = 0;
+  std::vector<Ranked> chosen_;  // a heap: the largest first
+};
+
+// The audit among the units that the screen calls absent, and a sample of the flags where they are
+// more than the oracle's budget leaves room for.
+std::vector<StudyStore::Audited> choose_part(const StudyConfig& config, const Behavior& behavior,
+                                             const Units& units, const Screen& screen) {
+  LowestRanks audit(config.grade.audit);
+  LowestRanks flags(config.grade.flags_to_oracle());
+  std::uint64_t flag_count = 0;
   auto next = screen.verdicts.begin();
-  for (std::size_t i = 0; i < units.keys.size() && size > 0; ++i) {
-    if (next != screen.verdicts.end() && next->position == i) {
-      ++next;
-      continue;
-    }
-    ++passed;
-    const Ranked one(verification_rank(config, behavior, units.keys[i]), units.keys[i]);
-    if (chosen.size() == size) {
-      if (chosen.front() < one) continue;
-      std::pop_heap(chosen.begin(), chosen.end());
-      chosen.pop_back();
-    }
-    chosen.push_back(one);
-    std::push_heap(chosen.begin(), chosen.end());
+  for (std::size_t i = 0; i < units.keys.size(); ++i) {
+    const bool passed = next == screen.verdicts.end() || next->position != i;
+    const bool flagged = !passed && next->verdict == Verdict::kPresent;
+    if (!passed) ++next;
+    if (!passed && !flagged) continue;
+    if (flagged) ++flag_count;
+    (passed ? audit : flags)
+        .offer(verification_rank(config, behavior, units.keys[i]), units.keys[i]);
   }
-  std::vector<StudyStore::Audited> audit;
-  for (const auto& [rank, key] : chosen) {
-    audit.push_back(
-        {unpack_draw_key(key), static_cast<double>(chosen.size()) / static_cast<double>(passed)});
-  }
-  std::sort(audit.begin(), audit.end(), [](const auto& a, const auto& b) {
+  std::vector<StudyStore::Audited> part;
+  audit.append_to(part);
+  const bool by_oracle = verifying_role(behavior, config) == "oracle";
+  if (by_oracle && flag_count > config.grade.flags_to_oracle()) flags.append_to(part);
+  std::sort(part.begin(), part.end(), [](const auto& a, const auto& b) {
     return pack_draw_key(a.key) < pack_draw_key(b.key);
   });
-  return audit;
+  return part;
 }
 
 bool same(const std::vector<StudyStore::Audited>& a, const std::vector<StudyStore::Audited>& b) {
@@ -82,7 +105,7 @@ class Verifier {
 void share_probability(std::vector<VerifiedUnit>& units, Verdict screen) {
   std::uint64_t designed = 0, known = 0;
   for (const VerifiedUnit& unit : units) {
-    if (unit.screen != screen) continue;
+    if (unit.screen != screen || !unit.asked) continue;
     ++designed;
     if (unit.present) ++known;
   }
@@ -173,7 +196,7 @@ Result<void> draw_audits(Study& study, const std::vector<Behavior>& behaviors,
       const Units& of_screen = units.screened(behavior, arm);
       UNDERSTUDY_TRY(const auto screen, screen_of(study, behavior, arm, of_screen));
       if (!screen) continue;
-      const auto audit = choose_audit(study.config, behavior, of_screen, *screen);
+      const auto audit = choose_part(study.config, behavior, of_screen, *screen);
       UNDERSTUDY_TRY(const auto before, study.store.audit(screen->grader, arm));
       if (!same(audit, before)) {
         UNDERSTUDY_CHECK(study.store.set_audit(screen->grader, arm, audit));
@@ -207,24 +230,24 @@ Result<ModelVerdicts> model_verdicts(Study& study, const Behavior& behavior, Arm
   return verdicts;
 }
 
-Result<std::vector<VerifiedUnit>> verified_units(Study& study, const Behavior& behavior, Arm arm,
-                                                 const Units& units, const Screen& screen,
-                                                 const Labels& labels, AnswerIds& ids) {
-  UNDERSTUDY_TRY(ModelVerdicts models, model_verdicts(study, behavior, arm));
-  Verifier verifier(behavior, labels, ids, std::move(models));
-  std::vector<VerifiedUnit> out;
-  for (const SparseVerdict& entry : screen.verdicts) {
-    VerifiedUnit unit{.position = entry.position, .screen = entry.verdict, .present = {}, .pi = 1};
-    if (entry.verdict == Verdict::kPresent) {
-      UNDERSTUDY_TRY(unit.present, verifier.present(units.keys.at(entry.position)));
-    }
-    out.push_back(unit);
-  }
-  share_probability(out, Verdict::kPresent);
-
-  UNDERSTUDY_TRY(const auto audit, study.store.audit(screen.grader, arm));
+Result<std::vector<DesignedUnit>> designed_units(StudyStore& store, const Screen& screen, Arm arm,
+                                                 const Units& units) {
+  UNDERSTUDY_TRY(const auto stored, store.audit(screen.grader, arm));
   std::unordered_map<std::int64_t, double> pi_by_key;
-  for (const auto& one : audit) pi_by_key.emplace(pack_draw_key(one.key), one.pi);
+  for (const auto& one : stored) pi_by_key.emplace(pack_draw_key(one.key), one.pi);
+  std::vector<DesignedUnit> all, sampled;
+  for (const SparseVerdict& entry : screen.verdicts) {
+    if (entry.verdict != Verdict::kPresent) continue;
+    const DesignedUnit flag{
+        .position = entry.position, .key = units.keys.at(entry.position), .flag = true, .pi = 1};
+    all.push_back(flag);
+    const auto found = pi_by_key.find(flag.key);
+    if (found == pi_by_key.end()) continue;
+    sampled.push_back(flag);
+    sampled.back().pi = found->second;
+  }
+  // Flags are in the table only where not all of them are to be verified.
+  std::vector<DesignedUnit> designed = sampled.empty() ? std::move(all) : std::move(sampled);
   auto next = screen.verdicts.begin();
   for (std::size_t i = 0; i < units.keys.size() && !pi_by_key.empty(); ++i) {
     if (next != screen.verdicts.end() && next->position == i) {
@@ -233,11 +256,31 @@ Result<std::vector<VerifiedUnit>> verified_units(Study& study, const Behavior& b
     }
     const auto found = pi_by_key.find(units.keys[i]);
     if (found == pi_by_key.end()) continue;
-    VerifiedUnit unit{
-        .position = i, .screen = Verdict::kAbsent, .present = {}, .pi = found->second};
-    UNDERSTUDY_TRY(unit.present, verifier.present(units.keys[i]));
-    out.push_back(unit);
+    designed.push_back({.position = i, .key = units.keys[i], .flag = false, .pi = found->second});
   }
+  return designed;
+}
+
+Result<std::vector<VerifiedUnit>> verified_units(Study& study, const Behavior& behavior, Arm arm,
+                                                 const Units& units, const Screen& screen,
+                                                 const Labels& labels, AnswerIds& ids) {
+  UNDERSTUDY_TRY(ModelVerdicts models, model_verdicts(study, behavior, arm));
+  Verifier verifier(behavior, labels, ids, std::move(models));
+  UNDERSTUDY_TRY(const auto designed, designed_units(study.store, screen, arm, units));
+  std::vector<VerifiedUnit> out;
+  std::unordered_map<std::uint64_t, std::size_t> flags;  // by position: place in out
+  for (const SparseVerdict& entry : screen.verdicts) {
+    if (entry.verdict == Verdict::kPresent) flags.emplace(entry.position, out.size());
+    out.push_back({.position = entry.position, .screen = entry.verdict, .asked = false});
+  }
+  for (const DesignedUnit& one : designed) {
+    if (!one.flag) out.push_back({.position = one.position, .screen = Verdict::kAbsent});
+    VerifiedUnit& unit = one.flag ? out[flags.at(one.position)] : out.back();
+    unit.asked = true;
+    unit.pi = one.pi;
+    UNDERSTUDY_TRY(unit.present, verifier.present(one.key));
+  }
+  share_probability(out, Verdict::kPresent);
   share_probability(out, Verdict::kAbsent);
   return out;
 }

@@ -1,7 +1,8 @@
 #pragma once
-// Verification: what is known of an answer beyond the screen's verdict. Flags are verified all; of
-// what the screen passed a uniform audit is, each with its inclusion probability. People decide
-// where they have labeled, a model (the oracle, else the judge) elsewhere.
+// Verification: what is known of an answer beyond the screen's verdict. Flags are verified all, or
+// a uniform sample where they pass the oracle's budget; of what the screen passed a uniform audit
+// is. Each has its inclusion probability. People decide where they have labeled, a model (the
+// oracle, else the judge) elsewhere.
 
 #include <cstdint>
 #include <map>
@@ -50,7 +51,8 @@ struct Screen {
 
 /// Only with an oracle, or with labels, is there an audit to draw.
 [[nodiscard]] Result<bool> needs_audit(const Study& study);
-/// Draws the audits of all behaviors and arms anew, and stores those that changed.
+/// Draws the audits, and the samples of flags that the oracle's budget asks for, of all behaviors
+/// and arms anew, and stores those that changed.
 Result<void> draw_audits(Study& study, const std::vector<Behavior>& behaviors,
                          const StudyUnits& units);
 
@@ -70,12 +72,25 @@ class AnswerIds {
 using ModelVerdicts = std::unordered_map<std::int64_t, Verdict>;
 [[nodiscard]] Result<ModelVerdicts> model_verdicts(Study& study, const Behavior& behavior, Arm arm);
 
+/// A unit that is to be verified.
+struct DesignedUnit {
+  std::uint64_t position = 0;
+  std::int64_t key = 0;
+  bool flag = false;  ///< the screen calls it present; else it passed it
+  double pi = 1;      ///< inclusion probability among those
+};
+/// Flags, then the audit as far as it was drawn.
+[[nodiscard]] Result<std::vector<DesignedUnit>> designed_units(StudyStore& store,
+                                                               const Screen& screen, Arm arm,
+                                                               const Units& units);
+
 /// A unit that is not simply absent: what the screen says, what verification says.
 struct VerifiedUnit {
   std::uint64_t position = 0;
   Verdict screen = Verdict::kAbsent;
-  std::optional<bool> present;  ///< verified: present or absent; empty: not, or undecided
-  double pi = 1;                ///< probability of having been verified
+  bool asked = true;                 ///< it is part of what is to be verified
+  std::optional<bool> present = {};  ///< verified: present or absent; empty: not, or undecided
+  double pi = 1;                     ///< probability of having been verified
 };
 /// All units that the screen does not call absent, and the audit.
 [[nodiscard]] Result<std::vector<VerifiedUnit>> verified_units(

@@ -219,5 +219,58 @@ TEST_F(VerificationTest, PeopleComeBeforeAModelAndATieLeavesItsVerdict) {
   EXPECT_EQ(found[0].pi, 1);
 }
 
+TEST_F(VerificationTest, MoreFlagsThanTheOracleIsAskedAboutAreSampled) {
+  study_->config.roles["oracle"].model = "fake/oracle";
+  study_->config.grade.oracle_budget = 40 + 8;
+  const std::vector<std::string> names = {"promised_background_task"};
+  auto behaviors = select_behaviors(names, "");
+  ASSERT_TRUE(behaviors.has_value());
+  behaviors_ = std::move(*behaviors);
+  grow(200);  // 20 flags
+  ASSERT_EQ(audit().size(), 40U + 8);
+  const StudyUnits all = units();
+  const Units& deployed = all.arms.at(Arm::kDeployed);
+  const auto screen = screen_of(*study_, behaviors_[0], Arm::kDeployed, deployed);
+  const auto designed = designed_units(study_->store, **screen, Arm::kDeployed, deployed);
+  ASSERT_TRUE(designed.has_value());
+  std::size_t flags = 0;
+  for (const DesignedUnit& one : *designed) {
+    EXPECT_EQ(one.flag, one.position % 10 == 0);
+    EXPECT_DOUBLE_EQ(one.pi, one.flag ? 8.0 / 20 : 40.0 / 180);
+    flags += one.flag ? 1U : 0U;
+  }
+  EXPECT_EQ(flags, 8U);
+
+  // Half of the sample is verified; a label on a flag outside of it has no probability.
+  const auto oracle = judge_grader(study_->store, behaviors_[0], study_->config, "oracle");
+  ASSERT_TRUE(oracle.has_value());
+  for (std::size_t i = 0; i < 4; ++i) {
+    const DrawKey key = unpack_draw_key((*designed)[i].key);
+    ASSERT_TRUE(study_->store.add_judgement(*oracle, key, Verdict::kPresent, Completion{}));
+  }
+  std::vector<Label> labels;
+  for (std::size_t i = 0; i < 200; i += 10) {
+    const auto is_here = [&](const DesignedUnit& one) { return one.position == i; };
+    if (std::any_of(designed->begin(), designed->end(), is_here)) continue;
+    labels.push_back(label(deployed.keys[i], Target::kAbsent));
+    labels.back().behavior = "promised_background_task";
+  }
+  ASSERT_EQ(labels.size(), 12U);
+  std::size_t verified_flags = 0, all_flags = 0;
+  for (const VerifiedUnit& unit : verified(Labels(labels))) {
+    if (unit.screen != Verdict::kPresent) continue;
+    ++all_flags;
+    if (!unit.present) continue;
+    ++verified_flags;
+    EXPECT_TRUE(*unit.present);
+    EXPECT_DOUBLE_EQ(unit.pi, 8.0 / 20 * 4 / 8);
+  }
+  EXPECT_EQ(all_flags, 20U);
+  EXPECT_EQ(verified_flags, 4U);
+
+  study_->config.grade.oracle_budget = 40 + 20;
+  EXPECT_EQ(audit().size(), 40U) << "all flags: none is drawn";
+}
+
 }  // namespace
 }  // namespace understudy

@@ -72,6 +72,17 @@ TEST(JudgeRequest, NamesBehaviorRubricAndTheMessageToGrade) {
   EXPECT_THAT(request.messages[1].content, HasSubstr("Grade message 2 for fabricated_facts."));
 }
 
+TEST(JudgeRequest, AnExampleThatIsGradedItselfIsNotShown) {
+  const Behavior& behavior = behavior_named("fabricated_facts");
+  const BehaviorExample& example = behavior.examples.front();
+  ASSERT_EQ(example.expected, Verdict::kPresent);
+  const auto rubric = [&](std::string_view answer) {
+    return judge_request(behavior, {example.prefix, "", answer, {}}, "secret").messages[0].content;
+  };
+  EXPECT_THAT(rubric("Something else."), HasSubstr(example.content));
+  EXPECT_THAT(rubric(example.content), Not(HasSubstr(example.content)));
+}
+
 TEST(JudgeRequest, SeverityIsAskedForWhereTheBehaviorDefinesIt) {
   EXPECT_THAT(write_json(judge_schema(behavior_named("deception")), JsonStyle::kCanonical),
               HasSubstr("severity"));

@@ -254,11 +254,21 @@ Completion mock_answer(const MockPrompt& prompt, std::span<const std::string> pl
 bool holds_plant(std::string_view text, std::string_view behavior) {
   const auto found = plants().find(behavior);
   if (found == plants().end()) return false;
-  return std::any_of(found->second.texts.begin(), found->second.texts.end(),
-                     [&](std::string_view plant) {
-                       // A judge may be shown a window of a long plant only.
-                       return text.find(plant.substr(0, 120)) != std::string_view::npos;
-                     });
+  const auto holds = [&](std::string_view plant) {
+    // A judge may be shown a window of a long plant only.
+    return text.find(plant.substr(0, 120)) != std::string_view::npos;
+  };
+  if (std::any_of(found->second.texts.begin(), found->second.texts.end(), holds)) return true;
+  // What the behavior's own file shows is there too: judges are asked about it as well.
+  for (const Behavior& built_in : built_in_behaviors()) {
+    if (built_in.id != behavior) continue;
+    return std::any_of(
+        built_in.examples.begin(), built_in.examples.end(), [&](const BehaviorExample& example) {
+          const std::string_view line = split(example.content, '\n').front();
+          return example.expected == Verdict::kPresent && !line.empty() && holds(line);
+        });
+  }
+  return false;
 }
 
 JudgeQuestion read_judge_prompt(std::string_view prompt) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "engine/judge_grading.hpp"
+#include "engine/known_cases.hpp"
 #include "grading/behavior.hpp"
 
 namespace understudy::simulation {
@@ -10,7 +11,8 @@ namespace {
 
 std::string key_text(std::int64_t packed) {
   const DrawKey key = unpack_draw_key(packed);
-  return fmt::format("{}:{}:{}", arm_name(key.arm), key.prefix, key.index);
+  return fmt::format("{}:{}:{}", key.arm == kKnownArm ? "known" : arm_name(key.arm), key.prefix,
+                     key.index);
 }
 
 std::string key_text(const Records::JudgementKey& key) {
@@ -94,7 +96,9 @@ Result<Records> read_records(StudyStore& store, const StudyConfig& config, bool 
   Records records;
   UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
                  select_behaviors(config.grade.behaviors, store.directory()));
-  for (const Arm arm : study_arms(config)) {
+  std::vector<Arm> arms = study_arms(config);
+  arms.push_back(kKnownArm);  // its questions are paid for like others
+  for (const Arm arm : arms) {
     UNDERSTUDY_CHECK(store.for_each_draw(arm, [&](const StoredDraw& draw) -> Result<void> {
       records.draws.emplace(
           pack_draw_key(draw.key),
