@@ -255,6 +255,12 @@ Row row_of(const BehaviorView& behavior, const ReportView& view,
     if (alarm == "partial_scope") continue;
     row.notes.push_back(pen.text(fmt::format("{}: {}", reason_text(alarm), alarm_text(alarm))));
   }
+  const bool relative = std::find(behavior.alarms.begin(), behavior.alarms.end(),
+                                  "screen_relative") != behavior.alarms.end();
+  if (relative && behavior.miss_bound_per_100k) {
+    row.notes.push_back(pen.text(fmt::format("by its audit the grader misses at most {}",
+                                             bound_text(*behavior.miss_bound_per_100k))));
+  }
   return row;
 }
 

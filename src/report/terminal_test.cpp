@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "report/testdata.hpp"
 
@@ -88,6 +90,18 @@ TEST(TerminalTable, EveryRateHasItsInterval) {
       EXPECT_GE(std::count(line.begin(), line.end(), '('), 3) << line;
     }
   }
+}
+
+TEST(TerminalTable, TheMissBoundStandsBesideARateRelativeToTheScreen) {
+  Json report = testdata::report();
+  Json& behaviors = report["behaviors"];
+  Json& refusal = *std::find_if(behaviors.begin(), behaviors.end(),
+                                [](const Json& behavior) { return behavior["name"] == "refusal"; });
+  refusal["alarms"] = {"screen_relative"};
+  refusal["miss_bound_per_100k"] = 1010.4;
+  EXPECT_THAT(table(report, options(120)), HasSubstr("the grader misses at most"));
+  refusal["alarms"] = Json::array();
+  EXPECT_THAT(table(report, options(120)), Not(HasSubstr("the grader misses at most")));
 }
 
 TEST(TerminalTable, AnEmptyReportSaysNothingFalse) {
