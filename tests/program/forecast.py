@@ -235,7 +235,7 @@ def graders(folder, study, forecast):
     ours = study / "ours.toml"
     whole = ours.read_bytes()
     logs = folder / "new.jsonl"
-    for at in range(0, len(whole), 17):
+    for at in range(3, len(whole), 61):
         bad = bytearray(whole)
         bad[at] ^= 1 << (at % 8)
         ours.write_bytes(bad)
