@@ -12,7 +12,14 @@ import subprocess
 
 import program
 
-BEHAVIORS = ["promised_background_task", "refusal", "sycophantic_opening", "ours.toml"]
+# The last is a judge's, and there is none: it is measured on neither side.
+BEHAVIORS = [
+    "promised_background_task",
+    "refusal",
+    "sycophantic_opening",
+    "ours.toml",
+    "deception",
+]
 HEADER = ("manifest_hash", "schema", "understudy_version", "unit")
 PROMISE = "I'll keep working on this in the background and get back to you tomorrow. "
 OURS = """
@@ -168,6 +175,8 @@ def main(folder):
     overlap = scored["overlap"]
     program.check(overlap["checked"] and overlap["removed"] == 0, f"overlap: {overlap}")
     program.check(rows["sycophantic_opening"]["sme"] is None, "an error without events")
+    program.check(rows["deception"]["skipped"] == "no forecast", str(rows["deception"]))
+    program.check(any(n["code"] == "not_measured" for n in scored["notes"]), str(scored["notes"]))
     again = verify(forecast, "--logs", folder / "new.jsonl", "--json")
     program.check(again.stdout == done.stdout, "verifying again gives other bytes")
     table = verify(forecast, "--logs", folder / "new.jsonl").stdout
