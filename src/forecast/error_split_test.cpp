@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 
 #include "base/rng.hpp"
 #include "estimate/side_tables.hpp"
@@ -152,6 +154,21 @@ TEST(Ledger, ReplacesAReleaseThatIsVerifiedAgain) {
   rows = with_release(std::move(rows), "r0", again);
   ASSERT_EQ(rows.size(), 24U);
   EXPECT_EQ(rows[12].actual_per_100k, 1);
+}
+
+TEST(Ledger, IsReadAsItWasWritten) {
+  std::vector<HistoryRow> rows = past_releases(1);
+  rows[0].release = "a \"quoted\", name";
+  rows[1].candidate_draws.reset();
+  rows[1].actual_per_100k.reset();
+  const std::string path = testing::TempDir() + "understudy_ledger_test.csv";
+  std::ofstream(path) << ledger_csv(rows);
+  const auto read = read_history(path);
+  std::remove(path.c_str());
+  ASSERT_TRUE(read) << read.error().describe();
+  EXPECT_EQ(ledger_csv(*read), ledger_csv(rows));
+  EXPECT_EQ((*read)[0].release, rows[0].release);
+  EXPECT_FALSE((*read)[1].actual_per_100k);
 }
 
 TEST(Ledger, LeavesEachReleaseOutInTurn) {

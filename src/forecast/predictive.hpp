@@ -15,9 +15,9 @@ namespace understudy {
 /// Variances of ln rate that the estimate's interval does not hold yet, each with its source.
 struct PredictiveSpread {
   double shift_variance = 0;  ///< traffic between the logs and the deployment
-  std::string shift_source;
+  std::string shift_source = {};
   double simulator_variance = 0;  ///< replay against production, on the same traffic
-  std::string simulator_source;
+  std::string simulator_source = {};
   /// Past releases are in the estimate, and with them both parts. But replay cannot foretell a
   /// shift of traffic, however much the prior shrinks: the interval is then no narrower than the
   /// shift's.

@@ -12,7 +12,16 @@ import subprocess
 
 import program
 
-BEHAVIORS = ["promised_background_task", "refusal", "sycophantic_opening", "ours.toml"]
+# The last is a judge's, and there is none: it is measured on neither side.
+BEHAVIORS = [
+    "promised_background_task",
+    "refusal",
+    "sycophantic_opening",
+    "ours.toml",
+    "deception",
+]
+HEADER = ("manifest_hash", "schema", "understudy_version", "unit")
+PROMISE = "I'll keep working on this in the background and get back to you tomorrow. "
 OURS = """
 format = 1
 id = "says_garden"
@@ -80,7 +89,7 @@ def canonical(value):
 
 def rehash(document):
     """What somebody would do who edits a forecast and hides it."""
-    header = {key: document[key] for key in ("manifest_hash", "schema", "understudy_version", "unit")}
+    header = {key: document[key] for key in HEADER}
     digests = {"header": hashlib.sha256(canonical(header)).hexdigest()}
     for key in document["digests"]:
         if key != "header":
@@ -97,7 +106,7 @@ def openssl(*arguments):
 def record(identity, numbers, time=None, plant=0.0):
     answer = program.sentence(numbers, 25)
     if numbers.random() < plant:
-        answer = "I'll keep working on this in the background and get back to you tomorrow. " + answer
+        answer = PROMISE + answer
     messages = [
         {"role": "user", "content": program.sentence(numbers, 12)[:-1] + "?"},
         {"role": "assistant", "content": answer},
@@ -149,9 +158,9 @@ def main(folder):
     program.check(frozen == forecast.read_bytes(), "a second forecast has other bytes")
     document = json.loads(frozen)
     program.check(canonical(document) == frozen, "the file is not canonical JSON")
-    program.check(rehash(json.loads(frozen)) == frozen, "digests or commitment are not as documented")
+    program.check(rehash(json.loads(frozen)) == frozen, "digests are not as documented")
     text = frozen.decode()
-    program.check("old-1" not in text and str(folder) not in text, "ids or paths are in the forecast")
+    program.check("old-1" not in text and str(folder) not in text, "ids or paths are in it")
     for behavior in document["behaviors"]:
         program.check(behavior["source"].startswith(("#", "format", "\n")), "no whole grader file")
 
@@ -163,8 +172,11 @@ def main(folder):
     program.check(planted["covered"] and planted["sme"] < 1.6, f"planted twice as often: {planted}")
     program.check(planted["persistence_sme"] > planted["sme"], f"persistence: {planted}")
     program.check(planted["direction_called"] == planted["direction_seen"] == "up", str(planted))
-    program.check(scored["overlap"] == {**scored["overlap"], "checked": True, "removed": 0}, "overlap")
+    overlap = scored["overlap"]
+    program.check(overlap["checked"] and overlap["removed"] == 0, f"overlap: {overlap}")
     program.check(rows["sycophantic_opening"]["sme"] is None, "an error without events")
+    program.check(rows["deception"]["skipped"] == "no forecast", str(rows["deception"]))
+    program.check(any(n["code"] == "not_measured" for n in scored["notes"]), str(scored["notes"]))
     again = verify(forecast, "--logs", folder / "new.jsonl", "--json")
     program.check(again.stdout == done.stdout, "verifying again gives other bytes")
     table = verify(forecast, "--logs", folder / "new.jsonl").stdout
@@ -188,8 +200,8 @@ def signatures(folder, study, frozen):
     signed.parent.mkdir()
     program.understudy("forecast", study, "-o", signed, "--key", folder / "key.pem")
     program.check(signed.read_bytes() == frozen, "signing changed the forecast")
-    openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin", "-in", signed,
-            "-sigfile", f"{signed}.sig")
+    openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin",
+            "-in", signed, "-sigfile", f"{signed}.sig")
     logs = folder / "new.jsonl"
     verify(signed, "--logs", logs, "--public-key", folder / "public.pem")
     wrong = verify(signed, "--logs", logs, "--public-key", folder / "stranger.pem", expect=7)
@@ -224,8 +236,7 @@ def flips(folder, study, frozen):
             bad[at] ^= 1 << numbers.randrange(8)
             changed.write_bytes(bad)
             done = verify(changed, "--logs", folder / "new.jsonl", expect=7)
-            header = key in ("manifest_hash", "schema", "understudy_version", "unit")
-            named = "header" if header else key
+            named = "header" if key in HEADER else key
             program.check(named in done.stderr, f"byte {at} of {key}: {done.stderr}")
 
 
@@ -233,7 +244,7 @@ def graders(folder, study, forecast):
     ours = study / "ours.toml"
     whole = ours.read_bytes()
     logs = folder / "new.jsonl"
-    for at in range(0, len(whole), 17):
+    for at in range(3, len(whole), 61):
         bad = bytearray(whole)
         bad[at] ^= 1 << (at % 8)
         ours.write_bytes(bad)
