@@ -8,6 +8,7 @@
 #include "base/hash.hpp"
 #include "base/text.hpp"
 #include "stats/scores.hpp"
+#include "testing/drift_world.hpp"
 #include "testing/worlds.hpp"
 
 namespace understudy {
@@ -241,6 +242,25 @@ const std::map<std::string, ReleaseWorld>& release_worlds() {
   return worlds;
 }
 
+// The deployed model's next week, forecast at 90% with and without what placebos say of drift.
+void score_drift(const DriftWorld& world, const CalibrationOptions& options, std::uint64_t repeat,
+                 Scores& scores) {
+  Rng rng = world_rng(options, world.name, world.weekly_log_sd, repeat);
+  const DriftStudy study = make_drift_study(world, rng);
+  EstimateOptions plain{.level = 0.9};
+  EstimateOptions widened = plain;
+  if (const auto spread = conformal_shift(study.errors, plain.level)) {
+    widened.shift_log_sd = spread->log_sd;
+  }
+  const auto without = estimate_behaviors(study.last_week, plain);
+  const auto with = estimate_behaviors(study.last_week, widened);
+  for (std::size_t i = 0; i < with.size(); ++i) {
+    const double truth = study.next_week[i];
+    scores["forecast"].add(outcome_of(without[i].forecast, truth, 0, without[i]));
+    scores["placebo_widened"].add(outcome_of(with[i].forecast, truth, 0, with[i]));
+  }
+}
+
 Result<void> check(const CalibrationOptions& options) {
   const auto check_names = [](const std::vector<std::string>& asked,
                               const std::vector<std::string>& known,
@@ -287,13 +307,14 @@ std::vector<std::string> world_names() {
   for (const World& world : single_worlds()) names.push_back(world.name);
   names.insert(names.end(), {"portfolio", "portfolio-concentrated"});
   for (const auto& [name, world] : release_worlds()) names.push_back(name);
+  for (const DriftWorld& world : drift_worlds()) names.push_back(world.name);
   return names;
 }
 
 std::vector<std::string> estimator_names() {
   return {"perfect_judge", "naive",         "rogan_gladen",  "persistence",
           "ratio_pivot",   "corrected",     "forecast",      "risk_corrected",
-          "risk_forecast", "forecast_half", "forecast_pivot"};
+          "risk_forecast", "forecast_half", "forecast_pivot", "placebo_widened"};
 }
 
 Result<std::vector<CalibrationRow>> calibrate(
@@ -333,6 +354,15 @@ Result<std::vector<CalibrationRow>> calibrate(
       score_release(world, name, options, repeat, scores);
     }
     append_rows(scores, name, std::nullopt, options, rows);
+  }
+  for (const DriftWorld& world : drift_worlds()) {
+    if (!asked(world.name)) continue;
+    progress(world.name);
+    Scores scores;
+    for (std::uint64_t repeat = 0; repeat < options.repeats; ++repeat) {
+      score_drift(world, options, repeat, scores);
+    }
+    append_rows(scores, world.name, std::nullopt, options, rows);
   }
   return rows;
 }
