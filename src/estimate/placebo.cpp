@@ -49,4 +49,14 @@ std::optional<ShiftSpread> conformal_shift(std::span<const PlaceboError> errors,
                      .errors = errors.size()};
 }
 
+std::optional<ShiftSpread> placebo_shift(std::span<const std::vector<RateCount>> behaviors,
+                                         std::size_t horizon, double level) {
+  std::vector<PlaceboError> errors;
+  for (const std::vector<RateCount>& periods : behaviors) {
+    const std::vector<PlaceboError> more = placebo_errors(periods, horizon + periods.size() / 3);
+    errors.insert(errors.end(), more.begin(), more.end());
+  }
+  return conformal_shift(errors, level);
+}
+
 }  // namespace understudy

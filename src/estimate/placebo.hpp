@@ -41,4 +41,11 @@ struct ShiftSpread {
 [[nodiscard]] std::optional<ShiftSpread> conformal_shift(std::span<const PlaceboError> errors,
                                                          double level);
 
+/// The spread for a forecast from logs of all these periods together, of the period `horizon` >= 1
+/// after the last: one series of counts a behavior, of one length L. The errors are of pairs
+/// horizon + L/3 apart: where rates walk at random, the average of L periods is that far from what
+/// follows, sum of (j/L)² over j < L being L/3. Empty where there are fewer than four.
+[[nodiscard]] std::optional<ShiftSpread> placebo_shift(
+    std::span<const std::vector<RateCount>> behaviors, std::size_t horizon, double level);
+
 }  // namespace understudy

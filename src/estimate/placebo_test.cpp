@@ -54,5 +54,16 @@ TEST(Placebo, FewErrorsLowerTheLevelAndFewerThanFourSayNothing) {
   EXPECT_GT(spread->log_sd, 0);
 }
 
+TEST(Placebo, LogsOfManyPeriodsAreFartherFromWhatFollows) {
+  // Five periods, the next one asked for: pairs are 1 + 5/3 apart, two.
+  const std::vector<RateCount> periods = {{10, 100}, {10, 100}, {10, 100}, {40, 100}, {40, 100}};
+  const std::vector<std::vector<RateCount>> behaviors(2, periods);
+  const auto spread = placebo_shift(behaviors, 1, 0.9);
+  ASSERT_TRUE(spread.has_value());
+  EXPECT_EQ(spread->errors, 6U);
+  EXPECT_GT(spread->log_sd, 0.5);
+  EXPECT_FALSE(placebo_shift(behaviors, 4, 0.9).has_value());
+}
+
 }  // namespace
 }  // namespace understudy

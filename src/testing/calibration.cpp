@@ -246,14 +246,12 @@ const std::map<std::string, ReleaseWorld>& release_worlds() {
 void score_drift(const DriftWorld& world, const CalibrationOptions& options, std::uint64_t repeat,
                  Scores& scores) {
   Rng rng = world_rng(options, world.name, world.weekly_log_sd, repeat);
-  const DriftStudy study = make_drift_study(world, rng);
-  EstimateOptions plain{.level = 0.9};
+  const EstimateOptions plain{.level = 0.9};
+  const DriftStudy study = make_drift_study(world, plain.level, rng);
   EstimateOptions widened = plain;
-  if (const auto spread = conformal_shift(study.errors, plain.level)) {
-    widened.shift_log_sd = spread->log_sd;
-  }
-  const auto without = estimate_behaviors(study.last_week, plain);
-  const auto with = estimate_behaviors(study.last_week, widened);
+  if (study.shift) widened.shift_log_sd = study.shift->log_sd;
+  const auto without = estimate_behaviors(study.logs, plain);
+  const auto with = estimate_behaviors(study.logs, widened);
   for (std::size_t i = 0; i < with.size(); ++i) {
     const double truth = study.next_week[i];
     scores["forecast"].add(outcome_of(without[i].forecast, truth, 0, without[i]));

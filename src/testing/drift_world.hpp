@@ -16,16 +16,17 @@ struct DriftWorld {
   std::string name;
   double weekly_log_sd = 0.2;  ///< of the random walk of ln(rate)
   std::size_t weeks = 13;      ///< that the logs hold
+  bool whole_log = false;      ///< forecast from all weeks together, as a study does; or the last
 };
-/// drift, drift-none.
+/// drift, drift-none, drift-whole-log.
 [[nodiscard]] const std::vector<DriftWorld>& drift_worlds();
 
 /// Twelve behaviors, log10 rate ~ U(-3, -2) in the first week, 20,000 turns a week.
 struct DriftStudy {
-  std::vector<BehaviorInput> last_week;  ///< what is forecast from
-  std::vector<PlaceboError> errors;      ///< of all behaviors, one week ahead
-  std::vector<double> next_week;         ///< the rates to find
+  std::vector<BehaviorInput> logs;  ///< what is forecast from
+  std::optional<ShiftSpread> shift;
+  std::vector<double> next_week;  ///< the rates to find
 };
-[[nodiscard]] DriftStudy make_drift_study(const DriftWorld& world, Rng& rng);
+[[nodiscard]] DriftStudy make_drift_study(const DriftWorld& world, double level, Rng& rng);
 
 }  // namespace understudy

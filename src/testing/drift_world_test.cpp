@@ -11,11 +11,11 @@ namespace {
 
 TEST(DriftWorld, PlaceboWideningCoversTheNextWeek) {
   CalibrationOptions options;
-  options.worlds = {"drift", "drift-none"};
+  options.worlds = {"drift", "drift-none", "drift-whole-log"};
   options.repeats = 500;
   const auto rows = calibrate(options, [](const std::string&) {});
   ASSERT_TRUE(rows.has_value());
-  ASSERT_EQ(rows->size(), 4U);
+  ASSERT_EQ(rows->size(), 6U);
   for (const CalibrationRow& row : *rows) {
     if (row.estimator != "placebo_widened") continue;
     EXPECT_GE(*row.coverage, 0.85) << row.world;
@@ -26,13 +26,13 @@ TEST(DriftWorld, PlaceboWideningCoversTheNextWeek) {
 
 TEST(DriftWorld, SpreadFindsTheDriftAndIsNothingWithoutOne) {
   for (const DriftWorld& world : drift_worlds()) {
+    if (world.whole_log) continue;
     std::vector<double> spreads;
     for (std::uint64_t repeat = 0; repeat < 200; ++repeat) {
       Rng rng(7, repeat);
-      const DriftStudy study = make_drift_study(world, rng);
-      const auto spread = conformal_shift(study.errors, 0.9);
-      ASSERT_TRUE(spread.has_value());
-      spreads.push_back(spread->log_sd);
+      const DriftStudy study = make_drift_study(world, 0.9, rng);
+      ASSERT_TRUE(study.shift.has_value());
+      spreads.push_back(study.shift->log_sd);
     }
     std::sort(spreads.begin(), spreads.end());
     EXPECT_NEAR(spreads[100], world.weekly_log_sd, 0.03) << world.name;
