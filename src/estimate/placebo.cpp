@@ -14,6 +14,13 @@ constexpr double kLevelMin = 0.8;
 
 }  // namespace
 
+RateCount period_count(const ArmSummary& period) {
+  const EventCount& count = period.screen;
+  if (count.n == 0) return {};
+  if (count.y > 0) return {count.y * count.y / count.v, count.y / count.v};
+  return {0, 1 / count.w_next};
+}
+
 std::vector<PlaceboError> placebo_errors(std::span<const RateCount> periods, std::size_t horizon) {
   UNDERSTUDY_ASSERT(horizon >= 1);
   std::vector<PlaceboError> errors;

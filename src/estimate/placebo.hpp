@@ -10,6 +10,7 @@
 #include <span>
 #include <vector>
 
+#include "estimate/arm_verdicts.hpp"
 #include "stats/two_rates.hpp"
 
 namespace understudy {
@@ -19,6 +20,9 @@ struct PlaceboError {
   double log_error = 0;          ///< ln(rate of the earlier period / rate of the later one)
   double sampling_variance = 0;  ///< of log_error, were there no drift; > 0
 };
+
+/// The effective count of a period's verdicts.
+[[nodiscard]] RateCount period_count(const ArmSummary& period);
 
 /// From one behavior's effective counts by period, in order of time (n = 0: nothing logged): an
 /// error for each pair of periods `horizon` >= 1 apart that both would hold five events or more
