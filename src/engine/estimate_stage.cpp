@@ -6,12 +6,15 @@
 
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
+#include "engine/placebo_deployments.hpp"
 #include "engine/study.hpp"
+#include "engine/target_traffic.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 #include "estimate/estimate.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
+#include "stats/weighting.hpp"
 
 namespace understudy {
 namespace {
@@ -48,14 +51,16 @@ class EstimateRun {
 
   Result<std::vector<BehaviorEstimate>> run() {
     for (const Arm arm : study_arms(study_.config)) {
-      ArmUnits& made = arms_[arm];
-      UNDERSTUDY_TRY(made.units, units_of(study_.store, arm));
-      made.sizes = sizes_of(made.units);
+      UNDERSTUDY_TRY(arms_[arm].units, units_of(study_.store, arm));
     }
     if (has_judge()) {
       UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
-      logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
     }
+    UNDERSTUDY_CHECK(weigh());
+    for (auto& [arm, made] : arms_) made.sizes = sizes_of(made.units);
+    logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
+    UNDERSTUDY_TRY(placebo_, placebo_deployments(study_, behaviors_,
+                                                 arms_.at(Arm::kDeployed).units));
     std::vector<BehaviorInput> inputs;
     for (const Behavior& behavior : behaviors_) {
       BehaviorInput input;
@@ -71,8 +76,32 @@ class EstimateRun {
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
+  [[nodiscard]] const std::optional<TargetTraffic>& target() const { return target_; }
+
+  /// What lies between the logs and the traffic after launch: `shift` of report.json.
+  [[nodiscard]] Json shift_json() const {
+    Json target;
+    if (target_) {
+      const Units& candidate = arms_.at(Arm::kCandidate).units;
+      const double share = kish_share(candidate.weights);
+      target = target_->detail;
+      target["effective_share"] = rounded(share);
+      target["effective_draws"] = rounded(share * static_cast<double>(candidate.keys.size()));
+    }
+    return {{"target", std::move(target)}, {"placebo", placebo_.detail}};
+  }
 
  private:
+  // To the target traffic, where there is one: all arms alike.
+  Result<void> weigh() {
+    UNDERSTUDY_TRY(target_, target_traffic(study_));
+    if (!target_) return {};
+    const Units frame = arms_.at(Arm::kDeployed).units;
+    for (auto& [arm, made] : arms_) weigh_by_target(*target_, frame, made.units);
+    if (has_judge()) weigh_by_target(*target_, frame, logged_prefixes_.units);
+    return check_effective_share(arms_.at(Arm::kCandidate).units);
+  }
+
   [[nodiscard]] bool has_judge() const { return study_.config.roles.contains("judge"); }
 
   Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
@@ -129,6 +158,8 @@ class EstimateRun {
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
+  std::optional<TargetTraffic> target_;
+  PlaceboDeployments placebo_;
 };
 
 Json draw_counts(const Units& units) {
@@ -258,7 +289,8 @@ Result<StageOutcome> estimate_stage(Study& study) {
   UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
   EstimateRun run(study, behaviors, labels);
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels));
+  UNDERSTUDY_TRY(Json made_of, manifest(study, behaviors, labels));
+  if (run.target()) made_of["target"] = hex(run.target()->content);
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},
@@ -268,6 +300,7 @@ Result<StageOutcome> estimate_stage(Study& study) {
   UNDERSTUDY_TRY(report["counts"], counts_json(study, run.arms()));
   UNDERSTUDY_TRY(report["study"], study_json(study, behaviors));
   report["limits"] = limits_json(study, run.arms());
+  report["shift"] = run.shift_json();
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     Json behavior = to_json(estimates[i]);
     behavior["title"] = behaviors[i].title;

@@ -156,6 +156,7 @@ struct Parser {
     in.read("top_p", out.sampling.top_p);
     in.read("max_tokens", out.sampling.max_tokens);
     in.read("logprobs", out.sampling.logprobs);
+    if (section == "candidate" || section == "deployed") in.read("system", out.system);
     in.finish();
   }
 
@@ -276,6 +277,14 @@ struct Parser {
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
     grade.finish();
+    TableReader target = reader(root.section("target"), "target");
+    target.read("logs", config.target.logs);
+    target.read("table", config.target.table);
+    target.finish();
+    TableReader placebo = reader(root.section("placebo"), "placebo");
+    placebo.read("period_days", config.placebo.period_days);
+    placebo.read("horizon", config.placebo.horizon);
+    placebo.finish();
     limits(root, config);
     root.finish();
     return config;
@@ -288,6 +297,7 @@ Json model_json(const ModelConfig& config) {
   if (config.sampling.top_p) json["top_p"] = *config.sampling.top_p;
   if (config.sampling.max_tokens) json["max_tokens"] = *config.sampling.max_tokens;
   if (config.sampling.logprobs) json["logprobs"] = true;
+  if (!config.system.empty()) json["system"] = config.system;
   return json;
 }
 
@@ -404,6 +414,7 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.window_tokens && *config.grade.window_tokens == 0) {
     return bad("grade.window_tokens must be at least 1");
   }
+  if (config.placebo.horizon == 0) return bad("placebo.horizon must be at least 1");
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -432,6 +443,10 @@ Json manifest_json(const StudyConfig& config) {
   };
   // Named where it is not the default, so that older studies keep their fingerprints.
   if (config.sample.by_risk) json["sample"]["design"] = "risk";
+  if (config.placebo.period_days != 7 || config.placebo.horizon != 1) {
+    json["placebo"] = {{"period_days", config.placebo.period_days},
+                       {"horizon", config.placebo.horizon}};
+  }
   json["roles"] = Json::object();
   for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
   return json;
@@ -468,6 +483,12 @@ std::string study_toml(const StudyTemplate& parts) {
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
+      "\n# [target]                    # rates of other traffic than the logs'\n"
+      "# logs = [\"recent/*.jsonl\"]   # like this, unlabeled\n"
+      "# table = \"target.csv\"        # or with these shares: dimension,stratum,share\n"
+      "\n# [placebo]                   # how far rates drift: past weeks forecast later ones\n"
+      "# period_days = 7\n"
+      "# horizon = 1                # weeks from the end of the logs to the launch\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"

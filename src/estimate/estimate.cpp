@@ -270,23 +270,22 @@ struct Unshrunk {
   Interval interval;
 };
 
-// The interval with a further, independent error of ln(rate): half-widths add in squares.
-Interval stretched(double point, const Interval& interval, double log_sd, double level) {
-  if (log_sd <= 0) return interval;
-  const double reach = normal_quantile(1 - (1 - level) / 2) * log_sd;
-  if (point <= 0) return {interval.lo, std::min(interval.hi * std::exp(reach), 1.0)};
-  const auto half = [&](double bound) {
-    return std::hypot(std::log(std::max(bound, 1e-12) / point), reach);
-  };
-  return {interval.lo > 0 ? point * std::exp(-half(interval.lo)) : 0,
-          std::min(point * std::exp(half(interval.hi)), 1.0)};
-}
-
 Unshrunk unshrunk(const CorrectedRate& rate, const Pivot& pivot, double level) {
   const double factor = std::exp(-pivot.offset);
   Unshrunk out{std::min(rate.point * factor, 1.0),
                {rate.interval.lo * factor, std::min(rate.interval.hi * factor, 1.0)}};
-  out.interval = stretched(out.point, out.interval, std::sqrt(pivot.variance), level);
+  if (pivot.variance <= 0) return out;
+  const double z = normal_quantile(1 - (1 - level) / 2);
+  const double reach = z * std::sqrt(pivot.variance);
+  if (out.point <= 0) {
+    out.interval.hi = std::min(out.interval.hi * std::exp(reach), 1.0);
+    return out;
+  }
+  const auto stretch = [&](double bound) {
+    return std::hypot(std::log(std::max(bound, 1e-12) / out.point), reach);
+  };
+  if (out.interval.lo > 0) out.interval.lo = out.point * std::exp(-stretch(out.interval.lo));
+  out.interval.hi = std::min(out.point * std::exp(stretch(out.interval.hi)), 1.0);
   return out;
 }
 
@@ -384,17 +383,6 @@ void shrunk_forecast(Work& work, const ChangePosterior& posterior, const Estimat
   }
 }
 
-// The forecast is of what happens after launch; all before this was about the logs' own time.
-void widen_by_shift(Rate& forecast, const EstimateOptions& options) {
-  if (options.shift_log_sd <= 0 || !forecast.lo || !forecast.hi) return;
-  const double point = forecast.per_100k ? unit(*forecast.per_100k) : 0;
-  const Interval wide = stretched(point, {unit(*forecast.lo), unit(*forecast.hi)},
-                                  options.shift_log_sd, options.level);
-  forecast.lo = kPer100k * wide.lo;
-  forecast.hi = kPer100k * wide.hi;
-  forecast.method += " + shift";
-}
-
 void adjust_p_values(std::vector<Work>& works) {
   std::vector<double> p_values;
   for (const Work& work : works) {
@@ -465,7 +453,6 @@ std::vector<BehaviorEstimate> estimate_behaviors(std::span<const BehaviorInput> 
   std::vector<BehaviorEstimate> estimates;
   estimates.reserve(works.size());
   for (Work& work : works) {
-    widen_by_shift(work.out.forecast, options);
     auto& alarms = work.out.alarms;
     std::sort(alarms.begin(), alarms.end());
     alarms.erase(std::unique(alarms.begin(), alarms.end()), alarms.end());

@@ -41,9 +41,6 @@ struct EstimateOptions {
   bool shrink = true;
   /// Intervals that hold at every moment of a run, not only at its planned end.
   bool anytime = false;
-  /// Standard deviation of ln(rate after launch / rate in the logs), which widens the forecast's
-  /// interval (1); placebo.hpp measures it. >= 0.
-  double shift_log_sd = 0;
 };
 
 /// One estimate per input, in the order of the inputs. The forecast and the q-values of one

@@ -10,6 +10,7 @@
 #include "base/rng.hpp"
 #include "estimate/estimate.hpp"
 #include "estimate/placebo.hpp"
+#include "forecast/predictive.hpp"
 
 namespace understudy {
 namespace {
@@ -137,15 +138,17 @@ std::vector<ForecastActual> backtest_cut(const BacktestInput& input, const Backt
     if (old) behavior.arm(Arm::kDeployed) = old->summary(b);
     inputs.push_back(std::move(behavior));
   }
-  const std::vector<BehaviorEstimate> estimates =
-      estimate_behaviors(inputs, {.shift_log_sd = cut.shift_log_sd});
+  const std::vector<BehaviorEstimate> estimates = estimate_behaviors(inputs, {});
+  const double variance = cut.shift_log_sd * cut.shift_log_sd;
   std::vector<ForecastActual> scored;
   for (std::size_t b = 0; b < inputs.size(); ++b) {
     ForecastActual entry{.behavior = inputs[b].name,
                          .forecast = {},
                          .actual = measured(later.summary(b)),
                          .baselines = {}};
-    if (inputs[b].arm(Arm::kCandidate)->gradable > 0) entry.forecast = estimates[b].forecast;
+    if (inputs[b].arm(Arm::kCandidate)->gradable > 0) {
+      entry.forecast = predictive_rate(estimates[b].forecast, variance);
+    }
     if (old && inputs[b].arm(Arm::kDeployed)->gradable > 0) {
       entry.baselines["persistence"] = measured(*inputs[b].arm(Arm::kDeployed));
     }

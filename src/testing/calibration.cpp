@@ -7,6 +7,7 @@
 
 #include "base/hash.hpp"
 #include "base/text.hpp"
+#include "forecast/predictive.hpp"
 #include "stats/scores.hpp"
 #include "testing/drift_world.hpp"
 #include "testing/worlds.hpp"
@@ -246,16 +247,16 @@ const std::map<std::string, ReleaseWorld>& release_worlds() {
 void score_drift(const DriftWorld& world, const CalibrationOptions& options, std::uint64_t repeat,
                  Scores& scores) {
   Rng rng = world_rng(options, world.name, world.weekly_log_sd, repeat);
-  const EstimateOptions plain{.level = 0.9};
-  const DriftStudy study = make_drift_study(world, plain.level, rng);
-  EstimateOptions widened = plain;
-  if (study.shift) widened.shift_log_sd = study.shift->log_sd;
-  const auto without = estimate_behaviors(study.logs, plain);
-  const auto with = estimate_behaviors(study.logs, widened);
-  for (std::size_t i = 0; i < with.size(); ++i) {
+  const EstimateOptions options_90{.level = 0.9};
+  const DriftStudy study = make_drift_study(world, options_90.level, rng);
+  const double sd = study.shift ? study.shift->log_sd : 0;
+  const auto estimates = estimate_behaviors(study.logs, options_90);
+  for (std::size_t i = 0; i < estimates.size(); ++i) {
     const double truth = study.next_week[i];
-    scores["forecast"].add(outcome_of(without[i].forecast, truth, 0, without[i]));
-    scores["placebo_widened"].add(outcome_of(with[i].forecast, truth, 0, with[i]));
+    const Rate& forecast = estimates[i].forecast;
+    scores["forecast"].add(outcome_of(forecast, truth, 0, estimates[i]));
+    scores["placebo_widened"].add(
+        outcome_of(predictive_rate(forecast, sd * sd), truth, 0, estimates[i]));
   }
 }
 

@@ -1,0 +1,111 @@
+#include "forecast/predictive.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "stats/count_forecast.hpp"
+#include "stats/distributions.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr double kPer100k = 1e5;
+constexpr double kVarianceFloor = 0.01;  // no pipeline is known to be better than 10%
+
+std::optional<double> number(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number()) return std::nullopt;
+  return found->get<double>();
+}
+
+std::optional<std::uint64_t> count(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_number_unsigned()) return std::nullopt;
+  return found->get<std::uint64_t>();
+}
+
+}  // namespace
+
+std::optional<LogCount> log_count(const Rate& rate) {
+  if (!rate.per_100k || !rate.n || *rate.n == 0) return std::nullopt;
+  auto n = static_cast<double>(*rate.n);
+  const double share = *rate.per_100k / kPer100k;
+  // An interval wider than the counts' own (clusters, labels) has as many fewer events behind it.
+  double events = share * n + 0.5;
+  if (rate.lo && rate.hi && *rate.lo > 0) {
+    const double z = normal_quantile(1 - (1 - rate.level) / 2);
+    const double variance = std::pow(std::log(*rate.hi / *rate.lo) / (2 * z), 2);
+    if (variance > 0) events = std::min(events, 1 / variance);
+  }
+  return LogCount{std::log((share * n + 0.5) / (n + 1)), 1 / events};
+}
+
+PredictiveSpread predictive_spread(bool has_history, const std::optional<double>& shift_sd,
+                                   std::span<const ReplayError> replays) {
+  PredictiveSpread spread;
+  if (has_history) {
+    spread.shift_source = spread.simulator_source = "history";
+    if (shift_sd) {
+      spread.shift_variance = *shift_sd * *shift_sd;
+      spread.shift_source = "configured";
+    }
+    return spread;
+  }
+  const double shift = shift_sd.value_or(kShiftSdDefault);
+  spread.shift_variance = shift * shift;
+  spread.shift_source = shift_sd ? "configured" : "default";
+  double squares = 0, weight = 0;
+  std::uint64_t told = 0;
+  for (const ReplayError& error : replays) {
+    const auto production = log_count(error.production), replay = log_count(error.replay);
+    if (!production || !replay) continue;
+    const double noise = production->variance + replay->variance;
+    const double difference = replay->log - production->log;
+    const double w = 1 / (noise + kSimulatorSdDefault * kSimulatorSdDefault);
+    squares += w * (difference * difference - noise);
+    weight += w;
+    if (noise < 1) ++told;  // below one event there is nothing to tell
+  }
+  if (told >= 3) {
+    spread.simulator_variance = std::max(squares / weight, kVarianceFloor);
+    spread.simulator_source = "deployed_replay";
+  } else {
+    spread.simulator_variance = kSimulatorSdDefault * kSimulatorSdDefault;
+    spread.simulator_source = "default";
+  }
+  return spread;
+}
+
+Rate predictive_rate(const Rate& estimate, double variance) {
+  Rate out = estimate;
+  if (!estimate.per_100k || !estimate.hi) return out;
+  const double z = normal_quantile(1 - (1 - estimate.level) / 2);
+  if (*estimate.per_100k <= 0) {
+    out.hi = std::min(*estimate.hi * std::exp(z * std::sqrt(variance)), kPer100k);
+    return out;
+  }
+  const double point = *estimate.per_100k;
+  const LogRate law = widened(log_rate(point, std::min(estimate.lo.value_or(0), point),
+                                       std::max(*estimate.hi, point), estimate.level),
+                              variance);
+  if (estimate.lo && *estimate.lo > 0) out.lo = point * std::exp(-z * law.sd_lo);
+  out.hi = std::min(point * std::exp(z * law.sd_hi), kPer100k);
+  return out;
+}
+
+Rate rate_from_json(const Json& json) {
+  Rate rate;
+  if (!json.is_object()) return rate;
+  rate.per_100k = number(json, "per_100k");
+  rate.lo = number(json, "lo");
+  rate.hi = number(json, "hi");
+  rate.level = number(json, "level").value_or(0.95);
+  rate.n = count(json, "n");
+  rate.k = count(json, "k");
+  if (const auto method = json.find("method"); method != json.end() && method->is_string()) {
+    rate.method = method->get<std::string>();
+  }
+  return rate;
+}
+
+}  // namespace understudy

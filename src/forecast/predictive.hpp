@@ -1,0 +1,54 @@
+#pragma once
+// From an estimate on the logs to a forecast of production: the interval of the estimate holds
+// sampling and grading; what lies between replay and production is added on the log scale (1).
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/json.hpp"
+#include "estimate/history.hpp"
+#include "records/estimate.hpp"
+
+namespace understudy {
+
+/// Variances of ln rate that the estimate's interval does not hold yet, each with its source.
+struct PredictiveSpread {
+  double shift_variance = 0;  ///< traffic between the logs and the deployment
+  std::string shift_source;
+  double simulator_variance = 0;  ///< replay against production, on the same traffic
+  std::string simulator_source;
+  [[nodiscard]] double total() const { return shift_variance + simulator_variance; }
+};
+
+/// Until something is measured: ±30% between logs and deployment, and a replay that is off by a
+/// median 1.3× (published Y→Y errors: 1.2× and 1.5×).
+inline constexpr double kShiftSdDefault = 0.3;
+inline constexpr double kSimulatorSdDefault = 0.4;
+
+/// A replay of the old model against its own production rate, for one behavior.
+struct ReplayError {
+  Rate production, replay;
+};
+
+/// With `history`, its biases are of replay against what happened: both parts are in the estimate
+/// already. Else the shift is the configured or default one, and the simulator's part the mean
+/// square of ln(Y→Y / Y) less its sampling noise, where three behaviors or more tell it.
+[[nodiscard]] PredictiveSpread predictive_spread(bool has_history,
+                                                 const std::optional<double>& shift_sd,
+                                                 std::span<const ReplayError> replays);
+
+/// The same point with an interval that further holds `variance` (of ln rate). Unknown stays so.
+[[nodiscard]] Rate predictive_rate(const Rate& estimate, double variance);
+
+/// A rate object as to_json(Rate) writes it; what is not there is unknown.
+[[nodiscard]] Rate rate_from_json(const Json& json);
+
+/// ln rate and its sampling variance from counts, half an event added: ln((rate·n + ½) / (n + 1)).
+struct LogCount {
+  double log = 0;
+  double variance = 0;
+};
+[[nodiscard]] std::optional<LogCount> log_count(const Rate& rate);
+
+}  // namespace understudy
