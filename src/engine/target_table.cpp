@@ -100,7 +100,7 @@ Result<std::vector<TargetDimension>> read_target_table(const std::string& path) 
     UNDERSTUDY_CHECK(add_row(table, dimensions));
   }
   const auto bad = [&](const std::string& what) {
-    return unexpected(ErrorCode::kUsage, what, {.file = path, .line = {}, .byte_offset = {}});
+    return unexpected(ErrorCode::kInput, what, {.file = path, .line = {}, .byte_offset = {}});
   };
   if (dimensions.empty()) return bad("the table of the target traffic has no row");
   for (TargetDimension& dimension : dimensions) {
@@ -144,7 +144,7 @@ Result<Margin> StratumCounter::margin() {
     std::size_t at = place(stratum);
     if (at == strata.size()) at = place(kOther);
     if (at == strata.size()) {
-      return unexpected(ErrorCode::kUsage,
+      return unexpected(ErrorCode::kInput,
                         fmt::format("target.table says nothing of {} \"{}\", which the logs hold: "
                                     "give it a share, or add a row \"other\"",
                                     terminal_safe(dimension_->name), terminal_safe(stratum)));
@@ -155,7 +155,7 @@ Result<Margin> StratumCounter::margin() {
   for (std::size_t s = 0; s < strata.size(); ++s) {
     if (met[s] || dimension_->shares[s] <= 0) continue;
     return unexpected(
-        ErrorCode::kUsage,
+        ErrorCode::kInput,
         fmt::format("target.table: the logs hold no turn of {} \"{}\", {:.3g}% of the target{}: "
                     "no weight can make up for it",
                     terminal_safe(dimension_->name), terminal_safe(strata[s]),

@@ -30,7 +30,7 @@ struct TargetDimension {
   std::vector<double> shares;  ///< parallel; >= 0, sum 1
 };
 
-/// Fails with kUsage, naming file and line: unknown dimensions, a stratum twice, a share that is
+/// Fails with kInput, naming file and line: unknown dimensions, a stratum twice, a share that is
 /// none, shares of a dimension that do not sum to 1 within 1%.
 [[nodiscard]] Result<std::vector<TargetDimension>> read_target_table(const std::string& path);
 
@@ -43,7 +43,7 @@ class StratumCounter {
  public:
   explicit StratumCounter(const TargetDimension& dimension) : dimension_(&dimension) {}
   void add(const Conversation& conversation, std::uint32_t cut);
-  /// Of all turns added. Fails with kUsage where the logs have a stratum of which the table says
+  /// Of all turns added. Fails with kInput where the logs have a stratum of which the table says
   /// nothing, or the table one, with a share, of which the logs hold no turn: nothing can be
   /// weighted up to it. Moves out of this.
   [[nodiscard]] Result<Margin> margin();

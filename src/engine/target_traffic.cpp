@@ -220,7 +220,7 @@ Result<void> rake_to_table(Study& study, Sha256& content, std::vector<double>& w
   weights.resize(margins.front().stratum_of.size(), 1);
   auto fitted = raked(std::move(weights), margins);
   if (!fitted) {
-    return unexpected(ErrorCode::kUsage,
+    return unexpected(ErrorCode::kInput,
                       "target.table: its dimensions contradict each other in these logs: no "
                       "weights meet all of their shares");
   }
