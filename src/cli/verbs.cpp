@@ -23,6 +23,8 @@ constexpr std::array kVerbs = {
     Verb{"estimate", "stage 5: verdicts to rates with intervals", run_estimate},
     Verb{"report", "stage 6: report.json and report.html from what is stored", run_report},
     Verb{"batch", "the same replay through batch files: submit, status, collect", run_batch},
+    Verb{"backtest", "forecast on one part of the logs, verify on the other, repeat",
+         run_backtest},
     Verb{"behaviors", "the graders: list, show, test a file's examples, compare versions",
          run_behaviors},
     Verb{"label", "what people say of answers: import, export, what to label next", run_label},
