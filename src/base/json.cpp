@@ -180,6 +180,8 @@ Result<Json> parse_json(std::string_view text) {
     return unexpected(
         ErrorCode::kInput, "not valid JSON",
         {.file = {}, .line = {}, .byte_offset = error.byte == 0 ? 0 : error.byte - 1});
+  } catch (const Json::out_of_range&) {
+    return unexpected(ErrorCode::kInput, "a number in this JSON is out of range");
   }
 }
 

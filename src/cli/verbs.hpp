@@ -31,6 +31,8 @@ int run_estimate(const std::vector<std::string>& arguments);
 int run_label(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
 int run_backtest(const std::vector<std::string>& arguments);
+int run_forecast(const std::vector<std::string>& arguments);
+int run_verify(const std::vector<std::string>& arguments);
 int run_batch(const std::vector<std::string>& arguments);
 
 }  // namespace understudy

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
+#include "engine/forecast_study.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
 #include "engine/placebo_deployments.hpp"
@@ -12,6 +14,7 @@
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 #include "estimate/estimate.hpp"
+#include "forecast/ledger.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
 #include "stats/weighting.hpp"
@@ -43,10 +46,12 @@ ClusterSizes sizes_of(const Units& units) {
 
 class EstimateRun {
  public:
-  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels)
+  EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels,
+              std::optional<HistoryFit> history)
       : study_(study),
         behaviors_(std::move(behaviors)),
         labels_(std::move(labels)),
+        history_(history),
         ids_(study.store) {}
 
   Result<std::vector<BehaviorEstimate>> run() {
@@ -72,7 +77,7 @@ class EstimateRun {
       }
       inputs.push_back(std::move(input));
     }
-    return estimate_behaviors(inputs, {});
+    return estimate_behaviors(inputs, {.history = history_});
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
@@ -155,6 +160,7 @@ class EstimateRun {
   Study& study_;
   std::vector<Behavior> behaviors_;
   Labels labels_;
+  std::optional<HistoryFit> history_;
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
@@ -197,7 +203,8 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
               {"draws", draws}};
 }
 
-Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels) {
+Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, const Labels& labels,
+                      std::span<const HistoryRow> history) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const Json read, parse_json(ingest->detail));
   Json json = manifest_json(study.config);
@@ -210,6 +217,7 @@ Result<Json> manifest(Study& study, const std::vector<Behavior>& behaviors, cons
   if (!labels.empty() || study.config.roles.contains("oracle")) {
     json["audit"] = study.config.grade.audit;
   }
+  if (!history.empty()) json["history"] = hex(sha256(ledger_csv(history)));
   return json;
 }
 
@@ -247,7 +255,7 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
       {"arms", arms}};
 }
 
-Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms) {
+Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const Json& placebo) {
   Json limits = Json::array();
   const auto add = [&](std::string_view code, std::string text) {
     limits.push_back({{"code", code}, {"text", std::move(text)}});
@@ -258,6 +266,14 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms) {
                            std::max<std::size_t>(n / 3, 1)));
   add("reactions",
       "how users react to the new answers: each prefix is the old model's conversation");
+  if (placebo["log_sd"].is_number()) {
+    add("drift",
+        fmt::format("drift after the logs end: a period of {} days missed a later one by ×{:.2f} "
+                    "(one standard deviation) beyond chance; these intervals are of the logs' own "
+                    "time, `forecast` allows for drift",
+                    placebo["period_days"].get<std::uint64_t>(),
+                    std::exp(placebo["log_sd"].get<double>())));
+  }
   if (const auto window = study.config.window_tokens()) {
     add("window", fmt::format("what an answer says after its first {} tokens: both models are "
                               "graded on the same number",
@@ -287,9 +303,10 @@ Result<StageOutcome> estimate_stage(Study& study) {
       return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy grade` first");
   }
   UNDERSTUDY_TRY(const Labels labels, study_labels(study.directory()));
-  EstimateRun run(study, behaviors, labels);
+  UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
+  EstimateRun run(study, behaviors, labels, fit_history(history));
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(Json made_of, manifest(study, behaviors, labels));
+  UNDERSTUDY_TRY(Json made_of, manifest(study, behaviors, labels, history));
   if (run.target()) made_of["target"] = hex(run.target()->content);
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
@@ -299,8 +316,8 @@ Result<StageOutcome> estimate_stage(Study& study) {
                  {"behaviors", Json::array()}};
   UNDERSTUDY_TRY(report["counts"], counts_json(study, run.arms()));
   UNDERSTUDY_TRY(report["study"], study_json(study, behaviors));
-  report["limits"] = limits_json(study, run.arms());
   report["shift"] = run.shift_json();
+  report["limits"] = limits_json(study, run.arms(), report["shift"]["placebo"]);
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     Json behavior = to_json(estimates[i]);
     behavior["title"] = behaviors[i].title;

@@ -88,7 +88,8 @@ Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
 
 namespace {
 
-Digest ingest_fingerprint(const StudyConfig& config, const LogInputs& inputs) {
+Digest ingest_fingerprint(const StudyConfig& config, const LogInputs& inputs,
+                          const std::optional<LeaveOut>& leave_out) {
   Sha256 hash;
   hash.number(kIngestVersion).number(kDeidentifierVersion);
   hash.field(write_json(manifest_json(config)["logs"], JsonStyle::kCanonical));
@@ -96,6 +97,7 @@ Digest ingest_fingerprint(const StudyConfig& config, const LogInputs& inputs) {
     hash.field(input.file.name).number(input.size);
     hash.number(static_cast<std::uint64_t>(input.modified_ns));
   }
+  if (leave_out) hash.field(as_bytes(leave_out->identity));
   return hash.finish();
 }
 
@@ -143,11 +145,16 @@ class RejectFile {
 // Takes eligible conversations: the first few thousand teach the dictionary, then all are stored.
 class ConversationWriter {
  public:
-  explicit ConversationWriter(StudyStore& store) : store_(store) {}
+  ConversationWriter(StudyStore& store, const std::optional<LeaveOut>& leave_out)
+      : store_(store), leave_out_(leave_out) {}
 
   Result<void> add(Conversation conversation) {
     Deidentifier deidentifier;
     deidentifier.apply(conversation);
+    if (leave_out_ && leave_out_->holds(conversation)) {
+      ++left_out_;
+      return {};
+    }
     for (std::size_t i = 0; i < kEntityKindCount; ++i) replaced_[i] += deidentifier.counts()[i];
     clusters_.insert(
         hash64({conversation.cluster.empty() ? conversation.id : conversation.cluster}));
@@ -169,6 +176,7 @@ class ConversationWriter {
   }
 
   [[nodiscard]] std::uint64_t count() const { return count_; }
+  [[nodiscard]] std::uint64_t left_out() const { return left_out_; }
   /// May be called once.
   [[nodiscard]] Json counts() {
     Json replaced = Json::object();
@@ -198,6 +206,8 @@ class ConversationWriter {
   }
 
   StudyStore& store_;
+  const std::optional<LeaveOut>& leave_out_;
+  std::uint64_t left_out_ = 0;
   std::vector<Conversation> waiting_;
   std::size_t waiting_bytes_ = 0;
   bool trained_ = false;
@@ -262,6 +272,17 @@ struct Ingest {
   }
 };
 
+Result<void> check_overlap(const LeaveOut& leave_out, std::uint64_t left_out,
+                           const Eligibility& eligibility) {
+  const double share = static_cast<double>(left_out) / static_cast<double>(eligibility.eligible());
+  if (share <= leave_out.share_max) return {};
+  return unexpected(
+      ErrorCode::kInput,
+      fmt::format("{} of {} conversations are those that the forecast was made from, more than "
+                  "{:.0f}%: these are not logs of the time after the release",
+                  left_out, eligibility.eligible(), 100 * leave_out.share_max));
+}
+
 Result<Json> read_all(Study& study, const LogInputs& inputs) {
   UNDERSTUDY_TRY(LogOptions options, log_options(study.config.logs));
   UNDERSTUDY_TRY(RejectFile rejects, RejectFile::create(study.directory()));
@@ -271,7 +292,7 @@ Result<Json> read_all(Study& study, const LogInputs& inputs) {
                 .options = options,
                 .eligibility = Eligibility(duplicates, options.eligible),
                 .rejects = std::move(rejects),
-                .writer = ConversationWriter(study.store)};
+                .writer = ConversationWriter(study.store, study.options.leave_out)};
   for (const Error& error : inputs.unusable) ingest.pass_over(error);
   for (const LogInput& input : inputs.files) ingest.bytes_total += input.size;
   for (const LogInput& input : inputs.files) UNDERSTUDY_CHECK(ingest.file(input));
@@ -282,6 +303,11 @@ Result<Json> read_all(Study& study, const LogInputs& inputs) {
   detail["eligible"] = ingest.eligibility.eligible();
   detail["excluded"] = ingest.eligibility.excluded();
   detail["rejected"] = ingest.rejects.counts();
+  if (const std::uint64_t left_out = ingest.writer.left_out(); left_out > 0) {
+    UNDERSTUDY_CHECK(check_overlap(*study.options.leave_out, left_out, ingest.eligibility));
+    detail["eligible"] = ingest.eligibility.eligible() - left_out;
+    detail["excluded"]["overlaps_forecast"] = left_out;
+  }
   study.world.progress.finish(ingest.state(0));
   if (ingest.writer.count() == 0) {
     return unexpected(ErrorCode::kInput,
@@ -304,7 +330,7 @@ Result<StageOutcome> ingest_stage(Study& study) {
     UNDERSTUDY_TRY(Json detail, parse_json(earlier->detail));
     return StageOutcome{.up_to_date = true, .detail = std::move(detail)};
   }
-  const Digest fingerprint = ingest_fingerprint(study.config, *inputs);
+  const Digest fingerprint = ingest_fingerprint(study.config, *inputs, study.options.leave_out);
   UNDERSTUDY_TRY(auto detail, stored_detail(study.store, "ingest", fingerprint));
   if (detail) return StageOutcome{.up_to_date = true, .detail = std::move(*detail)};
   UNDERSTUDY_TRY(const std::int64_t draws, study.store.draw_count());

@@ -38,9 +38,18 @@ struct World {
   bool has_threads = false;  ///< a simulator has none: there the disk is waited for in line
 };
 
+/// Conversations that logs may hold and that must not count: those that a forecast rests on, when
+/// it is verified. Asked after de-identification.
+struct LeaveOut {
+  Digest identity{};  ///< of the set
+  std::function<bool(const Conversation&)> holds;
+  double share_max = 1;  ///< of the eligible ones; more is an error (kInput)
+};
+
 struct RunOptions {
   std::optional<std::uint64_t> limit;  ///< replay the first so many prefixes only
   bool retry_errors = false;           ///< ask again for draws that failed
+  std::optional<LeaveOut> leave_out = {};
 };
 
 struct Study {

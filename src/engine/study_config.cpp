@@ -285,6 +285,11 @@ struct Parser {
     placebo.read("period_days", config.placebo.period_days);
     placebo.read("horizon", config.placebo.horizon);
     placebo.finish();
+    TableReader forecast = reader(root.section("forecast"), "forecast");
+    forecast.read("history", config.forecast.history);
+    forecast.read("shift_sd", config.forecast.shift_sd);
+    forecast.read("challenging_prompts", config.forecast.challenging_prompts);
+    forecast.finish();
     limits(root, config);
     root.finish();
     return config;
@@ -415,6 +420,10 @@ Result<void> check_study_config(const StudyConfig& config) {
     return bad("grade.window_tokens must be at least 1");
   }
   if (config.placebo.horizon == 0) return bad("placebo.horizon must be at least 1");
+  if (config.forecast.shift_sd &&
+      !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
+    return bad("forecast.shift_sd must be between 0 and 5");
+  }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
   return check_prices(config);
@@ -489,6 +498,9 @@ std::string study_toml(const StudyTemplate& parts) {
       "\n# [placebo]                   # how far rates drift: past weeks forecast later ones\n"
       "# period_days = 7\n"
       "# horizon = 1                # weeks from the end of the logs to the launch\n"
+      "\n# [forecast]\n"
+      "# history = \"releases.csv\"    # past releases: what replay said, what then happened\n"
+      "# shift_sd = 0.3             # of ln rate, between the logs and the deployment\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"

@@ -77,6 +77,13 @@ struct StudyConfig {
     std::uint32_t period_days = 7;  ///< 0: none
     std::uint32_t horizon = 1;      ///< periods between the end of the logs and the launch
   } placebo;
+  struct Forecast {
+    /// Past releases (interface.md, --history), a file; relative ones start at the study directory.
+    std::string history;
+    std::optional<double> shift_sd;  ///< of ln rate, between the logs and the deployment
+    /// What a worst-case set foretells: behavior, per_100k, lo, hi; a file as `history`.
+    std::string challenging_prompts;
+  } forecast;
   std::vector<std::string> egress_allow;
   struct Budget {
     std::optional<double> cost;

@@ -69,13 +69,12 @@ class Scorer {
 
   ScoreRow score() {
     row_.skipped = reason_to_skip(input_);
-    if (const Rate* old = baseline("persistence"); old != nullptr && input_.forecast.per_100k) {
-      row_.called = moved(*input_.forecast.per_100k, *old->per_100k);
-    }
     if (!row_.skipped.empty()) return std::move(row_);
     set_effective_counts(row_);
     floor_ = kEventsHalf / row_.effective_n;
-    if (const Rate* old = baseline("persistence"); old != nullptr) {
+    row_.called = input_.called;
+    const Rate* const old = baseline("persistence");
+    if (row_.called == Moved::kUnknown && old != nullptr) {
       row_.called = moved(*input_.forecast.per_100k, *old->per_100k);
     }
     const LogRate law = law_of(input_.forecast);

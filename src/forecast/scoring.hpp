@@ -24,6 +24,9 @@
 
 namespace understudy {
 
+enum class Moved : std::uint8_t { kUnknown, kNo, kUp, kDown };
+[[nodiscard]] std::string_view moved_name(Moved moved);
+
 /// One behavior: what was foretold and what was measured. Rates per 100,000 of the same unit.
 struct ForecastActual {
   std::string behavior;
@@ -32,6 +35,7 @@ struct ForecastActual {
   /// By name: "persistence" (the old rate; directions are against it), "challenging_prompts",
   /// "deployed_replay". One without an interval is scored as a point.
   std::map<std::string, Rate> baselines;
+  Moved called = Moved::kUnknown;  ///< as it was frozen; unknown: forecast over persistence
 };
 
 struct ScoringOptions {
@@ -39,9 +43,6 @@ struct ScoringOptions {
   double events_min = 5;
   double direction_ratio = 1.5;  ///< a change of less is none
 };
-
-enum class Moved : std::uint8_t { kUnknown, kNo, kUp, kDown };
-[[nodiscard]] std::string_view moved_name(Moved moved);
 
 struct ScoreRow {
   std::string behavior;

@@ -104,7 +104,10 @@ struct Behavior {
 /// One behavior by name or path, whether or not its examples hold: for `behaviors test`.
 [[nodiscard]] Result<Behavior> find_behavior(const std::string& name, const std::string& folder);
 
-/// The canonical content that `hash` is taken of; a frozen forecast holds it.
+/// The bytes of the file that it came from, whole: what a frozen forecast holds.
+[[nodiscard]] Result<std::string> behavior_source(const Behavior& behavior);
+
+/// The canonical content that `hash` is taken of.
 [[nodiscard]] Json behavior_json(const Behavior& behavior);
 /// The inverse, for forecasts: the file's own words, without the layout.
 [[nodiscard]] Result<Behavior> behavior_from_json(const Json& document);

@@ -18,6 +18,8 @@ std::span<const EmbeddedFile> embedded_behaviors();  // cmake/embed.cmake
 
 namespace {
 
+constexpr std::string_view kBuiltIn = "built-in:";
+
 // The order of interface.md; files beyond it follow by name.
 constexpr std::array<std::string_view, 33> kOrder = {"promised_background_task",
                                                      "claimed_human_experience",
@@ -61,7 +63,7 @@ std::size_t order_of(const Behavior& behavior) {
 std::vector<Behavior> parse_embedded() {
   std::vector<Behavior> behaviors;
   for (const EmbeddedFile& file : embedded_behaviors()) {
-    Result<Behavior> parsed = parse_behavior(file.bytes, fmt::format("built-in:{}", file.name));
+    Result<Behavior> parsed = parse_behavior(file.bytes, fmt::format("{}{}", kBuiltIn, file.name));
     // A broken built-in file is a broken build; behavior_test names the file and line.
     UNDERSTUDY_ASSERT(parsed.has_value());
     behaviors.push_back(std::move(*parsed));
@@ -71,7 +73,7 @@ std::vector<Behavior> parse_embedded() {
   return behaviors;
 }
 
-Result<Behavior> read_file(const std::string& path) {
+Result<std::string> read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   std::string text;
   if (in) text.assign(std::istreambuf_iterator<char>(in), {});
@@ -79,7 +81,7 @@ Result<Behavior> read_file(const std::string& path) {
     return unexpected(ErrorCode::kUsage, "cannot read this behavior file",
                       ErrorContext{path, std::nullopt, std::nullopt});
   }
-  return parse_behavior(text, path);
+  return text;
 }
 
 Result<void> check_examples(const Behavior& behavior) {
@@ -109,7 +111,9 @@ const std::vector<Behavior>& built_in_behaviors() {
 Result<Behavior> find_behavior(const std::string& name, const std::string& folder) {
   if (is_path(name)) {
     const bool absolute = name.starts_with('/') || folder.empty();
-    return read_file(absolute ? name : folder + "/" + name);
+    const std::string path = absolute ? name : folder + "/" + name;
+    UNDERSTUDY_TRY(const std::string text, read_file(path));
+    return parse_behavior(text, path);
   }
   std::vector<std::string> known;
   for (const Behavior& behavior : built_in_behaviors()) {
@@ -120,6 +124,14 @@ Result<Behavior> find_behavior(const std::string& name, const std::string& folde
                     fmt::format("there is no behavior \"{}\"{}; `understudy behaviors list` shows "
                                 "all, and a file's name ends in .toml",
                                 name, did_you_mean(name, known)));
+}
+
+Result<std::string> behavior_source(const Behavior& behavior) {
+  if (!behavior.file.starts_with(kBuiltIn)) return read_file(behavior.file);
+  for (const EmbeddedFile& file : embedded_behaviors()) {
+    if (behavior.file.substr(kBuiltIn.size()) == file.name) return std::string(file.bytes);
+  }
+  UNDERSTUDY_ASSERT(false);
 }
 
 Result<std::vector<Behavior>> select_behaviors(std::span<const std::string> names,

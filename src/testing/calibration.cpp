@@ -10,6 +10,7 @@
 #include "forecast/predictive.hpp"
 #include "stats/scores.hpp"
 #include "testing/drift_world.hpp"
+#include "testing/planted_releases.hpp"
 #include "testing/worlds.hpp"
 
 namespace understudy {
@@ -307,6 +308,7 @@ std::vector<std::string> world_names() {
   names.insert(names.end(), {"portfolio", "portfolio-concentrated"});
   for (const auto& [name, world] : release_worlds()) names.push_back(name);
   for (const DriftWorld& world : drift_worlds()) names.push_back(world.name);
+  names.emplace_back(kPlantedReleases);
   return names;
 }
 
@@ -362,6 +364,15 @@ Result<std::vector<CalibrationRow>> calibrate(
       score_drift(world, options, repeat, scores);
     }
     append_rows(scores, world.name, std::nullopt, options, rows);
+  }
+  if (asked(std::string(kPlantedReleases))) {
+    progress(std::string(kPlantedReleases));
+    for (CalibrationRow& row : calibrate_planted(options.seed, options.repeats)) {
+      const bool wanted = options.estimators.empty() ||
+                          std::find(options.estimators.begin(), options.estimators.end(),
+                                    row.estimator) != options.estimators.end();
+      if (wanted) rows.push_back(std::move(row));
+    }
   }
   return rows;
 }

@@ -45,6 +45,9 @@ struct CalibrationRow {
   /// Share of the repeats whose interval misses in which `regression` fired.
   std::optional<double> regression_where_missed;
   double mean_crps = 0;  ///< of ln rate, with the interval read as a normal one; 0: no interval
+  /// planted-releases: share of the repeats whose pooled interval of a part of the error holds what
+  /// was planted.
+  std::map<std::string, double> components;
   std::uint64_t repeats = 0;
 };
 

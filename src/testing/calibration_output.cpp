@@ -51,6 +51,7 @@ Json calibration_document(const std::vector<CalibrationRow>& rows,
       entry["coverage_lo"] = rounded(range.lo);
       entry["coverage_hi"] = rounded(range.hi);
     }
+    for (const auto& [name, share] : row.components) entry["components"][name] = rounded(share);
     list.push_back(std::move(entry));
   }
   return {{"schema", "understudy.calibration/1"},
@@ -71,6 +72,12 @@ std::string calibration_table(const std::vector<CalibrationRow>& rows) {
                         fmt::format("{:.2f}x", row.p90_error),
                         row.width_ratio ? fmt::format("{:.1f}x", *row.width_ratio) : "",
                         percent(row.beats_persistence), percent(row.alarm_rate));
+  }
+  for (const CalibrationRow& row : rows) {
+    for (const auto& [name, share] : row.components) {
+      text += fmt::format("{}: the pooled interval of {} holds what was planted in {}\n", row.world,
+                          name, percent(share));
+    }
   }
   return text;
 }

@@ -55,6 +55,8 @@ struct MockServerOptions {
 /// Reads a scenario file (TOML) over `options`:
 ///   seed, latency_ms, rate_limit, error_rate   as the flags
 ///   [[rate_limits]]                            after_s, per_s: limits that change with time
+///   environment_bias                           what rates are multiplied with: replay is not
+///                                              production
 ///   [models.NAME]                              role = "candidate" | "deployed" | "judge" |
 ///   "oracle"
 ///     rates = { BEHAVIOR = RATE, … }           candidate, deployed

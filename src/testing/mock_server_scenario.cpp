@@ -19,8 +19,8 @@ class ScenarioReader {
       : file_(file), options_(std::move(options)) {}
 
   Result<MockServerOptions> read(const toml::table& root) {
-    UNDERSTUDY_CHECK(
-        only(root, {"seed", "latency_ms", "rate_limit", "rate_limits", "error_rate", "models"}));
+    UNDERSTUDY_CHECK(only(root, {"seed", "latency_ms", "rate_limit", "rate_limits", "error_rate",
+                                 "environment_bias", "models"}));
     if (const toml::node* node = root.get("seed")) {
       UNDERSTUDY_TRY(const double seed, number(*node, "seed", 0, 0x1p53));
       options_.seed = static_cast<std::uint64_t>(seed);
@@ -38,6 +38,12 @@ class ScenarioReader {
     }
     if (const toml::node* node = root.get("rate_limits")) UNDERSTUDY_CHECK(read_limits(*node));
     if (const toml::node* node = root.get("models")) UNDERSTUDY_CHECK(read_models(*node));
+    if (const toml::node* node = root.get("environment_bias")) {
+      UNDERSTUDY_TRY(const double bias, number(*node, "environment_bias", 0, 1e6));
+      for (MockModel& model : options_.models) {
+        for (auto& [behavior, rate] : model.rates) rate = std::min(rate * bias, 1.0);
+      }
+    }
     return std::move(options_);
   }
 

@@ -1,0 +1,334 @@
+#include "engine/forecast_study.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+#include <unordered_map>
+
+#include "base/text.hpp"
+#include "engine/forecast_baselines.hpp"
+#include "estimate/side_tables.hpp"
+#include "forecast/frozen.hpp"
+#include "forecast/merkle.hpp"
+#include "forecast/predictive.hpp"
+#include "forecast/scoring.hpp"
+#include "grading/judge.hpp"
+#include "grading/rule_graders.hpp"
+#include "ingest/deidentify/deidentifier.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::string_view kKeyName = "forecast_key";
+
+Result<std::optional<Digest>> stored_key(StudyStore& store) {
+  UNDERSTUDY_TRY(const auto bytes, store.meta(kKeyName));
+  if (!bytes) return std::optional<Digest>();
+  Digest key{};
+  UNDERSTUDY_ASSERT(bytes->size() == key.size());
+  std::copy(bytes->begin(), bytes->end(), key.begin());
+  return std::optional<Digest>(key);
+}
+
+// Made once and kept. It follows from all that the study holds (conversations and answers), not
+// from a random source, so that a copy of study.db gives the same forecast: who does not hold the
+// study cannot make it, and the digests that it is made of are published nowhere.
+Result<Digest> forecast_key(Study& study) {
+  UNDERSTUDY_TRY(const auto stored, stored_key(study.store));
+  if (stored) return *stored;
+  Sha256 hash;
+  hash.field("understudy forecast key");
+  UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& each) {
+    hash.field(each.conversation.id).number(each.cluster);
+    hash.field(encode_messages(each.conversation.messages));
+    return Result<void>();
+  }));
+  UNDERSTUDY_CHECK(study.store.for_each_draw(Arm::kCandidate, [&](const StoredDraw& draw) {
+    hash.number(static_cast<std::uint64_t>(pack_draw_key(draw.key)));
+    if (const auto* completed = std::get_if<Completion>(&draw.outcome)) {
+      hash.field(completed->content);
+    }
+    return Result<void>();
+  }));
+  const Digest key = hash.finish();
+  UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  UNDERSTUDY_CHECK(study.store.set_meta(kKeyName, as_bytes(key)));
+  UNDERSTUDY_CHECK(transaction.commit());
+  return key;
+}
+
+Digest mark_of(const Digest& key, const Conversation& conversation) {
+  if (conversation.time_s) {
+    return keyed_hash(key,
+                      {"conversation at", conversation.id, std::to_string(*conversation.time_s)});
+  }
+  const std::size_t opening = std::min<std::size_t>(conversation.messages.size(), 1);
+  const Digest content = content_hash(conversation.tools, conversation.messages, opening);
+  return keyed_hash(key, {"conversation", conversation.id, as_bytes(content)});
+}
+
+// Prefixes and conversations under their roots.
+Result<Json> prefixes_section(Study& study) {
+  UNDERSTUDY_TRY(const Digest key, forecast_key(study));
+  std::vector<Digest> conversations, prefixes;
+  std::unordered_map<std::int64_t, std::string> ids;
+  UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& each) {
+    conversations.push_back(mark_of(key, each.conversation));
+    ids.emplace(each.id, each.conversation.id);
+    return Result<void>();
+  }));
+  UNDERSTUDY_CHECK(study.store.for_each_prefix([&](const PrefixRow& prefix) {
+    prefixes.push_back(
+        keyed_hash(key, {"prefix", study.config.logs.source, ids.at(prefix.conversation),
+                         std::to_string(prefix.cut), as_bytes(prefix.content_hash)}));
+    return Result<void>();
+  }));
+  const std::size_t conversation_count = conversations.size(), prefix_count = prefixes.size();
+  return Json{
+      {"hash", "HMAC-SHA-256, Merkle tree of RFC 6962"},
+      {"count", prefix_count},
+      {"root", hex(merkle_root(std::move(prefixes)))},
+      {"conversations",
+       {{"count", conversation_count}, {"root", hex(merkle_root(std::move(conversations)))}}}};
+}
+
+// How a grader file is found again: its path from the study, or the name of a built-in one.
+std::string file_name(const Study& study, const Behavior& behavior) {
+  namespace fs = std::filesystem;
+  if (behavior.file.starts_with("built-in:")) return behavior.file;
+  const fs::path from = fs::absolute(study.directory()).lexically_normal();
+  return fs::absolute(behavior.file).lexically_normal().lexically_relative(from).string();
+}
+
+Result<Json> behaviors_section(const Study& study, const std::vector<Behavior>& behaviors) {
+  Json section = Json::array();
+  for (const Behavior& behavior : behaviors) {
+    UNDERSTUDY_TRY(const std::string source, behavior_source(behavior));
+    if (!is_valid_utf8(source)) {
+      return unexpected(ErrorCode::kUsage, "this behavior file is not UTF-8",
+                        {.file = behavior.file, .line = {}, .byte_offset = {}});
+    }
+    section.push_back({{"id", behavior.id},
+                       {"version", behavior.version},
+                       {"hash", hex(behavior.hash)},
+                       {"decided_by", decided_by_name(behavior.decided_by)},
+                       {"file", file_name(study, behavior)},
+                       {"sha256", hex(sha256(source))},
+                       {"source", source}});
+  }
+  return section;
+}
+
+// What a judge is told, with an empty transcript in its fence.
+Json prompts_section(const StudyConfig& config, const std::vector<Behavior>& behaviors) {
+  Json prompts = Json::object();
+  if (config.roles.contains("judge") || config.roles.contains("oracle")) {
+    const Message question{.role = Role::kUser,
+                           .content = {},
+                           .reasoning = {},
+                           .tool_calls = {},
+                           .tool_call_id = {},
+                           .name = {}};
+    for (const Behavior& behavior : behaviors) {
+      if (!behavior.judge) continue;
+      const JudgeRequest request =
+          judge_request(behavior, AnswerView{{&question, 1}, {}, {}, {}}, "");
+      Json messages = Json::array();
+      for (const Message& message : request.messages) {
+        messages.push_back({{"role", role_name(message.role)}, {"content", message.content}});
+      }
+      prompts[behavior.id] = {{"messages", std::move(messages)}, {"schema", request.json_schema}};
+    }
+  }
+  return {{"judge_template", kJudgeTemplateVersion}, {"behaviors", std::move(prompts)}};
+}
+
+Json measurement_section(const Study& study, const Json& manifest) {
+  return {{"unit", manifest["sample"]["unit"]},
+          {"logs", manifest["logs"]},
+          {"window_tokens", manifest["window_tokens"]},
+          {"prefix_tokens_max", manifest["sample"]["prefix_tokens_max"]},
+          {"tokenizer", study.tokenizer_name()},
+          {"deidentifier", kDeidentifierVersion},
+          {"rule_engine", kRuleEngineVersion},
+          {"behavior_format", kBehaviorFormat},
+          {"content_hash", kContentHashVersion},
+          {"roles", manifest["roles"]},
+          {"audit", study.config.grade.audit}};
+}
+
+Json history_json(const std::optional<HistoryFit>& fit) {
+  if (!fit) return nullptr;
+  return {{"releases", fit->releases},
+          {"changes", fit->changes},
+          {"pairs", fit->pairs},
+          {"share", rounded(fit->share)},
+          {"narrow", rounded(fit->narrow)},
+          {"wide", rounded(fit->wide)},
+          {"candidate_bias_sd", rounded(std::sqrt(fit->candidate_bias_variance))},
+          {"deployed_bias_sd", rounded(std::sqrt(fit->deployed_bias_variance))},
+          {"correlation", rounded(fit->correlation())},
+          {"pivots", fit->pivots()}};
+}
+
+Json spread_json(const PredictiveSpread& spread) {
+  return {{"shift_sd", rounded(std::sqrt(spread.shift_variance))},
+          {"shift_source", spread.shift_source},
+          {"simulator_sd", rounded(std::sqrt(spread.simulator_variance))},
+          {"simulator_source", spread.simulator_source}};
+}
+
+Json corrected(const Json& behavior, const char* arm, const char* rate = "corrected") {
+  return behavior.contains(arm) ? behavior[arm][rate] : Json();
+}
+
+// The old rate, with what is known of how well it is known.
+Rate persistence_of(const Json& behavior) {
+  Rate old = rate_from_json(corrected(behavior, "deployed"));
+  if (!behavior["previous_per_100k"].is_number()) return old;
+  old.per_100k = behavior["previous_per_100k"].get<double>();
+  if (old.lo) old.lo = std::min(*old.lo, *old.per_100k);
+  if (old.hi) old.hi = std::max(*old.hi, *old.per_100k);
+  return old;
+}
+
+Moved call_of(const Rate& forecast, const Rate& old) {
+  const double ratio = ScoringOptions{}.direction_ratio;
+  if (!forecast.per_100k || !old.per_100k || *old.per_100k <= 0) return Moved::kUnknown;
+  const double change = *forecast.per_100k / *old.per_100k;
+  return change >= ratio ? Moved::kUp : change <= 1 / ratio ? Moved::kDown : Moved::kNo;
+}
+
+Json estimate_json(const Json& behavior, const PredictiveSpread& spread) {
+  const Rate forecast = predictive_rate(rate_from_json(behavior["forecast"]), spread.total());
+  return {{"behavior", behavior["name"]},
+          {"version", behavior["version"]},
+          {"hash", behavior["hash"]},
+          {"forecast", to_json(forecast)},
+          {"on_these_logs", behavior["forecast"]},
+          {"candidate", behavior.value("candidate", Json())},
+          {"deployed", behavior.value("deployed", Json())},
+          {"deployed_replay", behavior.value("deployed_replay", Json())},
+          {"change", behavior["change"]},
+          {"direction_called", moved_name(call_of(forecast, persistence_of(behavior)))},
+          {"miss_bound_per_100k", behavior["miss_bound_per_100k"]},
+          {"alarms", behavior["alarms"]}};
+}
+
+struct Frozen {
+  Json estimates = Json::array();
+  Json baselines = Json::array();
+  PredictiveSpread spread;
+};
+
+Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors,
+                            const Json& report, bool has_history) {
+  Frozen frozen;
+  std::vector<ReplayError> replays;
+  for (const Json& behavior : report["behaviors"]) {
+    replays.push_back({rate_from_json(corrected(behavior, "deployed")),
+                       rate_from_json(corrected(behavior, "deployed_replay"))});
+  }
+  std::optional<double> placebo_sd;
+  const Json& measured = report["shift"]["placebo"]["log_sd"];
+  if (measured.is_number()) placebo_sd = measured.get<double>();
+  frozen.spread =
+      predictive_spread(has_history, study.config.forecast.shift_sd, replays, placebo_sd);
+  UNDERSTUDY_TRY(const auto challenging, challenging_prompts(study, behaviors, report));
+  for (const Json& behavior : report["behaviors"]) {
+    frozen.estimates.push_back(estimate_json(behavior, frozen.spread));
+    Json of_behavior = {{"behavior", behavior["name"]},
+                        {"persistence", to_json(predictive_rate(persistence_of(behavior),
+                                                                frozen.spread.shift_variance))},
+                        {"deployed_replay", corrected(behavior, "deployed_replay")},
+                        {"challenging_prompts", nullptr}};
+    const auto found = challenging.find(behavior["name"].get<std::string>());
+    if (found != challenging.end()) of_behavior["challenging_prompts"] = to_json(found->second);
+    frozen.baselines.push_back(std::move(of_behavior));
+  }
+  return frozen;
+}
+
+Json scoring_section() {
+  const ScoringOptions rules;
+  return {{"level", rules.level},
+          {"events_min", rules.events_min},
+          {"direction_ratio", rules.direction_ratio},
+          {"zeros", "half an event in the actual draws"},
+          {"coverage", "the actual count within the predictive law of a count"}};
+}
+
+}  // namespace
+
+bool KnownConversations::holds(const Conversation& conversation) const {
+  return marks.contains(first64(mark_of(key, conversation)));
+}
+
+Result<KnownConversations> known_conversations(StudyStore& store) {
+  UNDERSTUDY_TRY(const auto key, stored_key(store));
+  if (!key) {
+    return unexpected(ErrorCode::kUsage, store.directory() + " holds no forecast's key");
+  }
+  KnownConversations known{.key = *key, .root = {}, .count = 0, .marks = {}};
+  std::vector<Digest> leaves;
+  UNDERSTUDY_CHECK(store.for_each_conversation([&](const StoredConversation& each) {
+    leaves.push_back(mark_of(*key, each.conversation));
+    known.marks.insert(first64(leaves.back()));
+    return Result<void>();
+  }));
+  known.count = leaves.size();
+  known.root = merkle_root(std::move(leaves));
+  return known;
+}
+
+Result<std::vector<HistoryRow>> study_history(const Study& study) {
+  const std::string& file = study.config.forecast.history;
+  if (file.empty()) return std::vector<HistoryRow>();
+  return read_history((std::filesystem::path(study.directory()) / file).string());
+}
+
+Result<std::string> forecast_study(Study& study) {
+  UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
+                 select_behaviors(study.config.grade.behaviors, study.directory()));
+  UNDERSTUDY_TRY(const StageOutcome estimated, estimate_stage(study));
+  const Json& report = estimated.detail;
+  if (report["counts"]["draws"]["candidate"]["completed"] == 0) {
+    return unexpected(ErrorCode::kInput,
+                      "the candidate has not answered once: there is nothing to forecast from");
+  }
+  UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
+  const auto fit = fit_history(history);
+  const Json manifest = manifest_json(study.config);
+  UNDERSTUDY_TRY(Frozen frozen, freeze_rates(study, behaviors, report, fit.has_value()));
+  Json design = manifest["sample"];
+  design["design"] = report["study"]["design"];
+  design["frame"] = report["counts"]["prefixes"]["frame"];
+  design["sampled"] = report["counts"]["prefixes"]["sampled"];
+  design["pi"] = report["counts"]["prefixes"]["pi"];
+  Json document = {{"schema", "understudy.forecast/1"},
+                   {"understudy_version", UNDERSTUDY_VERSION},
+                   {"manifest_hash", report["manifest_hash"]},
+                   {"unit", report["unit"]},
+                   {"measurement", measurement_section(study, manifest)},
+                   {"prompts", prompts_section(study.config, behaviors)},
+                   {"design", std::move(design)},
+                   {"models",
+                    {{"candidate", manifest["candidate"]},
+                     {"deployed", manifest["deployed"]},
+                     {"arms", report["study"]["arms"]}}},
+                   {"counts", report["counts"]},
+                   {"estimates",
+                    {{"behaviors", std::move(frozen.estimates)},
+                     {"spread", spread_json(frozen.spread)},
+                     {"history", history_json(fit)}}},
+                   {"baselines", std::move(frozen.baselines)},
+                   {"scoring", scoring_section()}};
+  UNDERSTUDY_TRY(document["behaviors"], behaviors_section(study, behaviors));
+  UNDERSTUDY_TRY(document["prefixes"], prefixes_section(study));
+  return freeze(std::move(document));
+}
+
+}  // namespace understudy

@@ -1,0 +1,33 @@
+#pragma once
+// `understudy forecast`: freezes what a study says of the release to come, with everything that
+// made it (forecast/frozen.hpp). Reads the store and the files that study.toml names; no clock, no
+// network: the same study.db gives the same bytes.
+
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "engine/study.hpp"
+#include "estimate/history.hpp"
+
+namespace understudy {
+
+/// The past releases of forecast.history; none where it is not set.
+[[nodiscard]] Result<std::vector<HistoryRow>> study_history(const Study& study);
+
+/// The bytes of forecast.json. The study is estimated (kUsage) and has a draw or more (kInput).
+[[nodiscard]] Result<std::string> forecast_study(Study& study);
+
+/// The conversations of a study as keyed marks. Two conversations are the same when id and time
+/// are; where the log has no time, when id and opening are.
+struct KnownConversations {
+  Digest key{};
+  Digest root{};  ///< Merkle root of the marks
+  std::uint64_t count = 0;
+  std::unordered_set<std::uint64_t> marks;  ///< first64 of each
+  [[nodiscard]] bool holds(const Conversation& conversation) const;
+};
+/// kUsage where the study has no key: it was never forecast.
+[[nodiscard]] Result<KnownConversations> known_conversations(StudyStore& store);
+
+}  // namespace understudy
