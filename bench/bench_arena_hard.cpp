@@ -69,13 +69,13 @@ int run() {
         all.add(cut);
       }
       const BacktestResult result = pair.result();
-      fmt::print("{:<20} -> {:<20} coverage {:.1f}% of {}, median error {:.2f}x, persistence "
-                 "{:.2f}x over {}\n",
-                 kModels[y], kModels[x],
-                 100.0 * static_cast<double>(result.all.covered) /
-                     static_cast<double>(result.all.scored),
-                 result.all.scored, result.all.median_sme.value_or(0),
-                 result.all.persistence_median_sme.value_or(0), result.against_persistence);
+      fmt::print(
+          "{:<20} -> {:<20} coverage {:.1f}% of {}, median error {:.2f}x, persistence "
+          "{:.2f}x over {}\n",
+          kModels[y], kModels[x],
+          100.0 * static_cast<double>(result.all.covered) / static_cast<double>(result.all.scored),
+          result.all.scored, result.all.median_sme.value_or(0),
+          result.all.persistence_median_sme.value_or(0), result.against_persistence);
     }
   }
   fmt::print("\nall six pairs, {} splits in halves (a split has no shift: one population)\n{}",

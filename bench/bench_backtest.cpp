@@ -1,8 +1,8 @@
-// A backtest end to end, two configurations of the packaged model on real questions: the first turns
-// of packaged conversations, answered by the deployed configuration and by one with another system
-// prompt and temperature. The second's behaviors are forecast from half of the prefixes, with the
-// first's rates there as what is known, and verified on the other half; twenty halvings. The logged
-// answers (ChatGPT's) are cut beside them and need no model.
+// A backtest end to end, two configurations of the packaged model on real questions: the first
+// turns of packaged conversations, answered by the deployed configuration and by one with another
+// system prompt and temperature. The second's behaviors are forecast from half of the prefixes,
+// with the first's rates there as what is known, and verified on the other half; twenty halvings.
+// The logged answers (ChatGPT's) are cut beside them and need no model.
 //
 //   bench_backtest [PREFIXES] [TOKENS]     default 120 prefixes, 96 tokens an answer: some minutes
 #include <fmt/format.h>

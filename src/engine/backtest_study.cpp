@@ -19,8 +19,8 @@ constexpr std::int64_t kPeriodsMin = 3;
 // An arm's answers with what the rules say of them, and when their conversations took place.
 Result<BacktestAnswers> answers_of(Study& study, const std::vector<Behavior>& behaviors, Arm arm) {
   UNDERSTUDY_TRY(const Units units, units_of(study.store, arm));
-  BacktestAnswers answers{.clusters = units.clusters, .weights = units.weights, .periods = {},
-                          .verdicts = {}};
+  BacktestAnswers answers{
+      .clusters = units.clusters, .weights = units.weights, .periods = {}, .verdicts = {}};
   if (study.config.placebo.period_days > 0) {
     Units logged = units;
     if (!units.logged.empty()) logged.keys = units.logged;

@@ -64,8 +64,8 @@ class EstimateRun {
     UNDERSTUDY_CHECK(weigh());
     for (auto& [arm, made] : arms_) made.sizes = sizes_of(made.units);
     logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
-    UNDERSTUDY_TRY(placebo_, placebo_deployments(study_, behaviors_,
-                                                 arms_.at(Arm::kDeployed).units));
+    UNDERSTUDY_TRY(placebo_,
+                   placebo_deployments(study_, behaviors_, arms_.at(Arm::kDeployed).units));
     std::vector<BehaviorInput> inputs;
     for (const Behavior& behavior : behaviors_) {
       BehaviorInput input;

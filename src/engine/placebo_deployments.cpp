@@ -79,8 +79,7 @@ Result<std::vector<std::int64_t>> periods_of(StudyStore& store, const Units& fra
   return periods;
 }
 
-Result<PlaceboDeployments> placebo_deployments(Study& study,
-                                               const std::vector<Behavior>& behaviors,
+Result<PlaceboDeployments> placebo_deployments(Study& study, const std::vector<Behavior>& behaviors,
                                                const Units& frame) {
   const StudyConfig::Placebo& config = study.config.placebo;
   PlaceboDeployments placebo;

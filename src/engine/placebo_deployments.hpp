@@ -25,7 +25,8 @@ struct PlaceboDeployments {
   Json detail;  ///< `shift.placebo` of report.json
 };
 /// Needs the rules' verdicts of the logged answers.
-[[nodiscard]] Result<PlaceboDeployments> placebo_deployments(
-    Study& study, const std::vector<Behavior>& behaviors, const Units& frame);
+[[nodiscard]] Result<PlaceboDeployments> placebo_deployments(Study& study,
+                                                             const std::vector<Behavior>& behaviors,
+                                                             const Units& frame);
 
 }  // namespace understudy

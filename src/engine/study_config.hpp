@@ -22,7 +22,7 @@ struct ModelConfig {
   std::string base_url;  ///< empty: from the environment
   SamplingOptions sampling;
   std::string system = {};  ///< in place of the logs' system prompt; empty: theirs. Replayed arms
-  std::string role = {};  ///< "candidate", "judge"; set when the model is made
+  std::string role = {};    ///< "candidate", "judge"; set when the model is made
 };
 
 /// Money per million tokens, in the currency of budget.cost.

@@ -23,9 +23,9 @@ std::string language_of(const Conversation& conversation, std::uint32_t cut) {
 
 std::string turn_of(const Conversation& conversation, std::uint32_t cut) {
   const auto end = conversation.messages.begin() + cut;
-  const auto users =
-      std::count_if(conversation.messages.begin(), end,
-                    [](const Message& message) { return message.role == Role::kUser; });
+  const auto users = std::count_if(conversation.messages.begin(), end, [](const Message& message) {
+    return message.role == Role::kUser;
+  });
   return users > 3 ? "4+" : std::to_string(std::max<std::ptrdiff_t>(users, 1));
 }
 
@@ -78,8 +78,8 @@ Result<void> add_row(const TableReader& table, std::vector<TargetDimension>& dim
   auto found = std::find_if(dimensions.begin(), dimensions.end(),
                             [&](const TargetDimension& known) { return known.name == name; });
   if (found == dimensions.end()) {
-    found = dimensions.insert(dimensions.end(), {.name = name, .parts = parts, .strata = {},
-                                                 .shares = {}});
+    found = dimensions.insert(dimensions.end(),
+                              {.name = name, .parts = parts, .strata = {}, .shares = {}});
   }
   if (std::find(found->strata.begin(), found->strata.end(), stratum) != found->strata.end()) {
     return table.error("this stratum comes twice");

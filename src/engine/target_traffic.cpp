@@ -107,7 +107,8 @@ class TargetLogs {
     if (study_.config.sample.unit == Unit::kFinalTurn && !turns.empty()) turns = {turns.back()};
     std::size_t tokens = tokenizer_.prompt_overhead_tokens(), counted = 0;
     for (const Turn& turn : turns) {
-      while (counted < turn.cut) tokens += tokenizer_.message_tokens(conversation.messages[counted++]);
+      while (counted < turn.cut)
+        tokens += tokenizer_.message_tokens(conversation.messages[counted++]);
       const auto most = study_.config.sample.prefix_tokens_max;
       if (most && tokens > *most) break;
       texts_.offer(prefix_identity("target", conversation.id, turn.cut), half,
@@ -147,8 +148,7 @@ Result<void> read_target_logs(Study& study, Sha256& content, DensityRatio::Texts
 
 // --- The frame
 
-using TurnVisitor =
-    std::function<void(const StoredConversation& stored, std::uint32_t cut)>;
+using TurnVisitor = std::function<void(const StoredConversation& stored, std::uint32_t cut)>;
 
 Result<void> for_each_turn(Study& study, const TurnVisitor& visit) {
   return study.store.for_each_framed([&](const StoredConversation& stored) -> Result<void> {
@@ -162,8 +162,7 @@ std::vector<TextFeature> features_of(const StoredConversation& stored, std::uint
   return text_features({text.messages.data(), cut}, text.tools);
 }
 
-Result<std::vector<double>> density_weights(Study& study, DensityRatio::Texts texts,
-                                            Json& detail) {
+Result<std::vector<double>> density_weights(Study& study, DensityRatio::Texts texts, Json& detail) {
   TextSample sample;
   UNDERSTUDY_CHECK(for_each_turn(study, [&](const StoredConversation& stored, std::uint32_t cut) {
     sample.offer(prefix_identity("logs", stored.conversation.id, cut), half_of(stored.cluster),
@@ -235,8 +234,10 @@ Result<std::optional<TargetTraffic>> target_traffic(Study& study) {
   if (!config.is_set()) return std::optional<TargetTraffic>();
   TargetTraffic target;
   Sha256 content;
-  Json detail = {{"method", nullptr},   {"area", nullptr},
-                 {"target_turns", nullptr}, {"target_rejected", nullptr},
+  Json detail = {{"method", nullptr},
+                 {"area", nullptr},
+                 {"target_turns", nullptr},
+                 {"target_rejected", nullptr},
                  {"strata", Json::array()}};
   if (!config.logs.empty()) {
     DensityRatio::Texts texts;

@@ -51,9 +51,8 @@ std::optional<ShiftSpread> conformal_shift(std::span<const PlaceboError> errors,
   }
   std::sort(scores.begin(), scores.end());
   const double rank = std::min(std::ceil((n + 1) * used - 1e-9), n);
-  return ShiftSpread{.log_sd = scores[static_cast<std::size_t>(rank) - 1],
-                     .level = used,
-                     .errors = errors.size()};
+  return ShiftSpread{
+      .log_sd = scores[static_cast<std::size_t>(rank) - 1], .level = used, .errors = errors.size()};
 }
 
 std::optional<ShiftSpread> placebo_shift(std::span<const std::vector<RateCount>> behaviors,

@@ -109,9 +109,8 @@ BacktestCut time_cut(const BacktestInput& input, std::int64_t period, std::int64
   const BacktestAnswers& past = input.deployed ? *input.deployed : input.candidate;
   std::vector<std::vector<RateCount>> counts(input.behaviors.size());
   for (std::int64_t at = 0; at < period; ++at) {
-    const PartAnswers answers(past, [&](std::size_t i) {
-      return i < past.periods.size() && past.periods[i] == at;
-    });
+    const PartAnswers answers(
+        past, [&](std::size_t i) { return i < past.periods.size() && past.periods[i] == at; });
     for (std::size_t b = 0; b < counts.size(); ++b) {
       counts[b].push_back(period_count(answers.summary(b)));
     }
@@ -253,10 +252,10 @@ std::string times(const std::optional<double>& ratio) {
 }
 
 std::string table_line(const BacktestRow& row) {
-  const std::string coverage =
-      row.scored == 0 ? "not scored"
-                      : fmt::format("{:.1f}%", 100 * static_cast<double>(row.covered) /
-                                                   static_cast<double>(row.scored));
+  const std::string coverage = row.scored == 0
+                                   ? "not scored"
+                                   : fmt::format("{:.1f}%", 100 * static_cast<double>(row.covered) /
+                                                                static_cast<double>(row.scored));
   return fmt::format("{:<28}{:>8}{:>12}{:>10.1f}{:>10}{:>9}{:>9}{:>13}\n", row.behavior, row.scored,
                      coverage, row.events, row.compared, times(row.median_sme), times(row.p90_sme),
                      times(row.persistence_median_sme));
@@ -276,17 +275,17 @@ Json to_json(const BacktestResult& result) {
 }
 
 std::string backtest_table(const BacktestResult& result) {
-  std::string text =
-      fmt::format("{:<28}{:>8}{:>12}{:>10}{:>10}{:>9}{:>9}{:>13}\n", "", "scored", "coverage",
-                  "events", ">= 5", "median", "p90", "persistence");
+  std::string text = fmt::format("{:<28}{:>8}{:>12}{:>10}{:>10}{:>9}{:>9}{:>13}\n", "", "scored",
+                                 "coverage", "events", ">= 5", "median", "p90", "persistence");
   for (const BacktestRow& row : result.rows) text += table_line(row);
   text += table_line(result.all);
   text += fmt::format("where 5 events or more were expected, {} of {} are covered\n",
                       result.all.compared_covered, result.all.compared);
   if (result.against_persistence > 0) {
-    text += fmt::format("nearer than persistence in {} of {}; of {} changes of 1.5x or more, {} "
-                        "on the right side\n",
-                        result.better, result.against_persistence, result.moved, result.right);
+    text += fmt::format(
+        "nearer than persistence in {} of {}; of {} changes of 1.5x or more, {} "
+        "on the right side\n",
+        result.better, result.against_persistence, result.moved, result.right);
   }
   return text;
 }

@@ -18,8 +18,8 @@ namespace understudy {
 /// The answers of one model; everything parallel.
 struct BacktestAnswers {
   std::vector<std::uint64_t> clusters;
-  std::vector<double> weights;               ///< 1 / pi_prefix; empty: all equal
-  std::vector<std::int64_t> periods;         ///< from 0; -1: the time is not known; empty: none is
+  std::vector<double> weights;        ///< 1 / pi_prefix; empty: all equal
+  std::vector<std::int64_t> periods;  ///< from 0; -1: the time is not known; empty: none is
   std::vector<std::vector<Verdict>> verdicts;  ///< by behavior, then by answer
 };
 

@@ -10,7 +10,8 @@ namespace understudy {
 namespace {
 
 // `rates` by period: each period has `turns` answers, each its own cluster.
-BacktestAnswers answers_of(const std::vector<double>& rates, std::size_t turns, std::uint64_t seed) {
+BacktestAnswers answers_of(const std::vector<double>& rates, std::size_t turns,
+                           std::uint64_t seed) {
   BacktestAnswers answers;
   answers.verdicts.resize(1);
   Rng rng(seed);

@@ -119,7 +119,7 @@ struct StudyView {
   std::string seed;
   std::string design;
   std::string cluster;
-  std::string source;  ///< where the logs come from, in words
+  std::string source;   ///< where the logs come from, in words
   std::string traffic;  ///< which traffic the rates are of, where it is not the logs'
   double level = 0.95;
   std::optional<std::uint64_t> window_tokens;

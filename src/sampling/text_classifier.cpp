@@ -38,8 +38,7 @@ TextClassifier::TextClassifier(TextClassifier&&) noexcept = default;
 TextClassifier& TextClassifier::operator=(TextClassifier&&) noexcept = default;
 TextClassifier::~TextClassifier() = default;
 
-TextClassifier::TextClassifier(TrainingTexts& texts, std::span<const char> labels,
-                               double cost) {
+TextClassifier::TextClassifier(TrainingTexts& texts, std::span<const char> labels, double cost) {
   UNDERSTUDY_ASSERT(labels.size() == texts.size());
   set_print_string_function([](const char*) {});
   std::vector<feature_node*> rows;

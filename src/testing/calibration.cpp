@@ -313,8 +313,8 @@ std::vector<std::string> world_names() {
 }
 
 std::vector<std::string> estimator_names() {
-  return {"perfect_judge", "naive",         "rogan_gladen",  "persistence",
-          "ratio_pivot",   "corrected",     "forecast",      "risk_corrected",
+  return {"perfect_judge", "naive",         "rogan_gladen",   "persistence",
+          "ratio_pivot",   "corrected",     "forecast",       "risk_corrected",
           "risk_forecast", "forecast_half", "forecast_pivot", "placebo_widened"};
 }
 

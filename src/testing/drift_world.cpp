@@ -54,8 +54,8 @@ DriftStudy make_drift_study(const DriftWorld& world, double level, Rng& rng) {
     log_rate += world.weekly_log_sd * draw_normal(rng);
     study.next_week.push_back(std::min(std::exp(log_rate), 0.5));
   }
-  study.shift = world.whole_log ? placebo_shift(behaviors, 1, level)
-                                : conformal_shift(one_week, level);
+  study.shift =
+      world.whole_log ? placebo_shift(behaviors, 1, level) : conformal_shift(one_week, level);
   return study;
 }
 
