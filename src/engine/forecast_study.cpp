@@ -203,7 +203,7 @@ Moved call_of(const Rate& forecast, const Rate& old) {
 }
 
 Json estimate_json(const Json& behavior, const PredictiveSpread& spread) {
-  const Rate forecast = predictive_rate(rate_from_json(behavior["forecast"]), spread.total());
+  const Rate forecast = predictive_rate(rate_from_json(behavior["forecast"]), spread);
   return {{"behavior", behavior["name"]},
           {"version", behavior["version"]},
           {"hash", behavior["hash"]},
@@ -225,7 +225,7 @@ struct Frozen {
 };
 
 Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors,
-                            const Json& report, bool has_history) {
+                            const Json& report, const std::optional<HistoryFit>& history) {
   Frozen frozen;
   std::vector<ReplayError> replays;
   for (const Json& behavior : report["behaviors"]) {
@@ -235,16 +235,17 @@ Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors
   std::optional<double> placebo_sd;
   const Json& measured = report["shift"]["placebo"]["log_sd"];
   if (measured.is_number()) placebo_sd = measured.get<double>();
-  frozen.spread =
-      predictive_spread(has_history, study.config.forecast.shift_sd, replays, placebo_sd);
+  frozen.spread = predictive_spread(history, study.config.forecast.shift_sd, replays, placebo_sd);
+  // The old rate rests on no replay: only traffic can move it.
+  const PredictiveSpread shift_alone{.shift_variance = frozen.spread.shift_variance};
   UNDERSTUDY_TRY(const auto challenging, challenging_prompts(study, behaviors, report));
   for (const Json& behavior : report["behaviors"]) {
     frozen.estimates.push_back(estimate_json(behavior, frozen.spread));
-    Json of_behavior = {{"behavior", behavior["name"]},
-                        {"persistence", to_json(predictive_rate(persistence_of(behavior),
-                                                                frozen.spread.shift_variance))},
-                        {"deployed_replay", corrected(behavior, "deployed_replay")},
-                        {"challenging_prompts", nullptr}};
+    Json of_behavior = {
+        {"behavior", behavior["name"]},
+        {"persistence", to_json(predictive_rate(persistence_of(behavior), shift_alone))},
+        {"deployed_replay", corrected(behavior, "deployed_replay")},
+        {"challenging_prompts", nullptr}};
     const auto found = challenging.find(behavior["name"].get<std::string>());
     if (found != challenging.end()) of_behavior["challenging_prompts"] = to_json(found->second);
     frozen.baselines.push_back(std::move(of_behavior));
@@ -302,7 +303,7 @@ Result<std::string> forecast_study(Study& study) {
   UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
   const auto fit = fit_history(history);
   const Json manifest = manifest_json(study.config);
-  UNDERSTUDY_TRY(Frozen frozen, freeze_rates(study, behaviors, report, fit.has_value()));
+  UNDERSTUDY_TRY(Frozen frozen, freeze_rates(study, behaviors, report, fit));
   Json design = manifest["sample"];
   design["design"] = report["study"]["design"];
   design["frame"] = report["counts"]["prefixes"]["frame"];

@@ -285,6 +285,9 @@ struct Parser {
     placebo.read("period_days", config.placebo.period_days);
     placebo.read("horizon", config.placebo.horizon);
     placebo.finish();
+    TableReader estimate = reader(root.section("estimate"), "estimate");
+    estimate.read("anytime", config.estimate.anytime);
+    estimate.finish();
     TableReader forecast = reader(root.section("forecast"), "forecast");
     forecast.read("history", config.forecast.history);
     forecast.read("shift_sd", config.forecast.shift_sd);
@@ -456,6 +459,7 @@ Json manifest_json(const StudyConfig& config) {
     json["placebo"] = {{"period_days", config.placebo.period_days},
                        {"horizon", config.placebo.horizon}};
   }
+  if (config.estimate.anytime) json["anytime"] = true;
   json["roles"] = Json::object();
   for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
   return json;
@@ -498,6 +502,8 @@ std::string study_toml(const StudyTemplate& parts) {
       "\n# [placebo]                   # how far rates drift: past weeks forecast later ones\n"
       "# period_days = 7\n"
       "# horizon = 1                # weeks from the end of the logs to the launch\n"
+      "\n# [estimate]\n"
+      "# anytime = false            # true: wider intervals that hold however often you look\n"
       "\n# [forecast]\n"
       "# history = \"releases.csv\"    # past releases: what replay said, what then happened\n"
       "# shift_sd = 0.3             # of ln rate, between the logs and the deployment\n"

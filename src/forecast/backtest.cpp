@@ -138,7 +138,7 @@ std::vector<ForecastActual> backtest_cut(const BacktestInput& input, const Backt
     inputs.push_back(std::move(behavior));
   }
   const std::vector<BehaviorEstimate> estimates = estimate_behaviors(inputs, {});
-  const double variance = cut.shift_log_sd * cut.shift_log_sd;
+  const PredictiveSpread shift{.shift_variance = cut.shift_log_sd * cut.shift_log_sd};
   std::vector<ForecastActual> scored;
   for (std::size_t b = 0; b < inputs.size(); ++b) {
     ForecastActual entry{.behavior = inputs[b].name,
@@ -146,7 +146,7 @@ std::vector<ForecastActual> backtest_cut(const BacktestInput& input, const Backt
                          .actual = measured(later.summary(b)),
                          .baselines = {}};
     if (inputs[b].arm(Arm::kCandidate)->gradable > 0) {
-      entry.forecast = predictive_rate(estimates[b].forecast, variance);
+      entry.forecast = predictive_rate(estimates[b].forecast, shift);
     }
     if (old && inputs[b].arm(Arm::kDeployed)->gradable > 0) {
       entry.baselines["persistence"] = measured(*inputs[b].arm(Arm::kDeployed));

@@ -4,6 +4,8 @@
 
 #include <array>
 #include <cmath>
+#include <cstdio>
+#include <fstream>
 
 #include "base/rng.hpp"
 #include "estimate/side_tables.hpp"
@@ -95,25 +97,34 @@ TEST(ErrorSplit, LeavesOutWhatWasNeverSeen) {
 }
 
 TEST(Predictive, AddsVariancesOnTheLogScale) {
-  const Rate wide = predictive_rate(interval(100, 50, 200), std::pow(std::log(2) / 1.96, 2));
+  PredictiveSpread spread{.shift_variance = std::pow(std::log(2) / 1.96, 2)};
+  const Rate wide = predictive_rate(interval(100, 50, 200), spread);
   EXPECT_NEAR(*wide.lo, 100 * std::exp(-std::sqrt(2) * std::log(2)), 0.01);
   EXPECT_NEAR(*wide.hi, 100 * std::exp(std::sqrt(2) * std::log(2)), 0.01);
   EXPECT_EQ(*wide.per_100k, 100);
-  const Rate none = predictive_rate(interval(0, 0, 30), 0.25);
+  // With past releases the shift is a floor, not an addition.
+  spread.in_estimate = true;
+  EXPECT_NEAR(*predictive_rate(interval(100, 50, 200), spread).lo, 50, 0.01);
+  EXPECT_NEAR(*predictive_rate(interval(100, 90, 110), spread).lo, 50, 0.01);
+  const Rate none = predictive_rate(interval(0, 0, 30), {.shift_variance = 0.25});
   EXPECT_EQ(*none.lo, 0);
   EXPECT_NEAR(*none.hi, 30 * std::exp(1.96 * 0.5), 0.01);
-  EXPECT_FALSE(predictive_rate(Rate{}, 1).per_100k);
+  EXPECT_FALSE(predictive_rate(Rate{}, spread).per_100k);
 }
 
 TEST(Predictive, LearnsTheReplaysErrorFromYToY) {
   std::vector<ReplayError> replays;
-  EXPECT_EQ(predictive_spread(false, {}, replays).simulator_source, "default");
+  EXPECT_EQ(predictive_spread({}, {}, replays).simulator_source, "default");
   for (int i = 0; i < 5; ++i) replays.push_back({counted(1000, 100'000), counted(1500, 100'000)});
-  const PredictiveSpread spread = predictive_spread(false, {}, replays);
+  const PredictiveSpread spread = predictive_spread({}, {}, replays);
   EXPECT_EQ(spread.simulator_source, "deployed_replay");
   EXPECT_NEAR(std::sqrt(spread.simulator_variance), std::log(1.5), 0.02);
-  EXPECT_NEAR(std::sqrt(predictive_spread(false, 0.1, {}).shift_variance), 0.1, 1e-12);
-  EXPECT_EQ(predictive_spread(true, {}, replays).total(), 0);
+  EXPECT_NEAR(std::sqrt(predictive_spread({}, 0.1, {}).shift_variance), 0.1, 1e-12);
+  HistoryFit fit;
+  fit.candidate_bias_variance = 0.05;
+  fit.deployed_bias_variance = 0.04;
+  fit.covariance = 0.04;
+  EXPECT_NEAR(predictive_spread(fit, {}, replays).shift_variance, 0.01, 1e-12);
 }
 
 std::vector<HistoryRow> past_releases(int releases) {
@@ -143,6 +154,21 @@ TEST(Ledger, ReplacesAReleaseThatIsVerifiedAgain) {
   rows = with_release(std::move(rows), "r0", again);
   ASSERT_EQ(rows.size(), 24U);
   EXPECT_EQ(rows[12].actual_per_100k, 1);
+}
+
+TEST(Ledger, IsReadAsItWasWritten) {
+  std::vector<HistoryRow> rows = past_releases(1);
+  rows[0].release = "a \"quoted\", name";
+  rows[1].candidate_draws.reset();
+  rows[1].actual_per_100k.reset();
+  const std::string path = testing::TempDir() + "understudy_ledger_test.csv";
+  std::ofstream(path) << ledger_csv(rows);
+  const auto read = read_history(path);
+  std::remove(path.c_str());
+  ASSERT_TRUE(read) << read.error().describe();
+  EXPECT_EQ(ledger_csv(*read), ledger_csv(rows));
+  EXPECT_EQ((*read)[0].release, rows[0].release);
+  EXPECT_FALSE((*read)[1].actual_per_100k);
 }
 
 TEST(Ledger, LeavesEachReleaseOutInTurn) {

@@ -24,6 +24,18 @@ std::optional<std::uint64_t> count(const Json& json, const char* key) {
   return found->get<std::uint64_t>();
 }
 
+// What is left of the candidate's bias when that of the old model is known.
+double unshared_variance(const HistoryFit& fit) {
+  if (fit.deployed_bias_variance <= 0) return fit.candidate_bias_variance;
+  return fit.candidate_bias_variance - fit.covariance * fit.covariance / fit.deployed_bias_variance;
+}
+
+double spread_of(double sd, const PredictiveSpread& spread) {
+  const double variance = spread.shift_variance + spread.simulator_variance;
+  return spread.in_estimate ? std::max(sd, std::sqrt(variance))
+                            : std::hypot(sd, std::sqrt(variance));
+}
+
 }  // namespace
 
 std::optional<LogCount> log_count(const Rate& rate) {
@@ -40,16 +52,18 @@ std::optional<LogCount> log_count(const Rate& rate) {
   return LogCount{std::log((share * n + 0.5) / (n + 1)), 1 / events};
 }
 
-PredictiveSpread predictive_spread(bool has_history, const std::optional<double>& shift_sd,
+PredictiveSpread predictive_spread(const std::optional<HistoryFit>& history,
+                                   const std::optional<double>& shift_sd,
                                    std::span<const ReplayError> replays,
                                    const std::optional<double>& placebo_sd) {
   PredictiveSpread spread;
-  if (has_history) {
-    spread.shift_source = spread.simulator_source = "history";
-    if (shift_sd) {
-      spread.shift_variance = *shift_sd * *shift_sd;
-      spread.shift_source = "configured";
-    }
+  if (history) {
+    spread.in_estimate = true;
+    spread.shift_source = shift_sd ? "configured" : "history";
+    spread.simulator_source = "history";
+    spread.shift_variance =
+        shift_sd ? *shift_sd * *shift_sd
+                 : std::min(unshared_variance(*history), kShiftSdDefault * kShiftSdDefault);
     return spread;
   }
   const double shift = shift_sd ? *shift_sd : placebo_sd.value_or(kShiftSdDefault);
@@ -77,20 +91,21 @@ PredictiveSpread predictive_spread(bool has_history, const std::optional<double>
   return spread;
 }
 
-Rate predictive_rate(const Rate& estimate, double variance) {
+Rate predictive_rate(const Rate& estimate, const PredictiveSpread& spread) {
   Rate out = estimate;
   if (!estimate.per_100k || !estimate.hi) return out;
   const double z = normal_quantile(1 - (1 - estimate.level) / 2);
   if (*estimate.per_100k <= 0) {
-    out.hi = std::min(*estimate.hi * std::exp(z * std::sqrt(variance)), kPer100k);
+    if (!spread.in_estimate) {
+      out.hi = std::min(*estimate.hi * std::exp(z * spread_of(0, spread)), kPer100k);
+    }
     return out;
   }
   const double point = *estimate.per_100k;
-  const LogRate law = widened(log_rate(point, std::min(estimate.lo.value_or(0), point),
-                                       std::max(*estimate.hi, point), estimate.level),
-                              variance);
-  if (estimate.lo && *estimate.lo > 0) out.lo = point * std::exp(-z * law.sd_lo);
-  out.hi = std::min(point * std::exp(z * law.sd_hi), kPer100k);
+  const LogRate law = log_rate(point, std::min(estimate.lo.value_or(0), point),
+                               std::max(*estimate.hi, point), estimate.level);
+  if (estimate.lo && *estimate.lo > 0) out.lo = point * std::exp(-z * spread_of(law.sd_lo, spread));
+  out.hi = std::min(point * std::exp(z * spread_of(law.sd_hi, spread)), kPer100k);
   return out;
 }
 

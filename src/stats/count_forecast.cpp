@@ -28,11 +28,6 @@ LogRate log_rate(double point, double lo, double hi, double level) {
   return {std::log(point), std::log(point / floor) / z, std::log(hi / point) / z};
 }
 
-LogRate widened(const LogRate& law, double variance) {
-  return {law.median, std::sqrt(law.sd_lo * law.sd_lo + variance),
-          std::sqrt(law.sd_hi * law.sd_hi + variance)};
-}
-
 CountForecast::CountForecast(const LogRate& law, double exposure) {
   UNDERSTUDY_ASSERT(exposure > 0);
   for (std::size_t i = 0; i < kNodes; ++i) {

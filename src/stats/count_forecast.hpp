@@ -20,8 +20,6 @@ struct LogRate {
 /// From a point with its two-sided interval at `level`; point > 0, 0 <= lo <= point <= hi. A lower
 /// end at zero is taken at a ten-thousandth of the upper one.
 [[nodiscard]] LogRate log_rate(double point, double lo, double hi, double level);
-/// The same law with further independent spread: variances add on each side.
-[[nodiscard]] LogRate widened(const LogRate& law, double variance);
 
 class CountForecast {
  public:

@@ -251,13 +251,14 @@ void score_drift(const DriftWorld& world, const CalibrationOptions& options, std
   const EstimateOptions options_90{.level = 0.9};
   const DriftStudy study = make_drift_study(world, options_90.level, rng);
   const double sd = study.shift ? study.shift->log_sd : 0;
+  const PredictiveSpread shift{.shift_variance = sd * sd};
   const auto estimates = estimate_behaviors(study.logs, options_90);
   for (std::size_t i = 0; i < estimates.size(); ++i) {
     const double truth = study.next_week[i];
     const Rate& forecast = estimates[i].forecast;
     scores["forecast"].add(outcome_of(forecast, truth, 0, estimates[i]));
     scores["placebo_widened"].add(
-        outcome_of(predictive_rate(forecast, sd * sd), truth, 0, estimates[i]));
+        outcome_of(predictive_rate(forecast, shift), truth, 0, estimates[i]));
   }
 }
 

@@ -108,13 +108,14 @@ class PlantedScore {
     const std::vector<Planted> release = plant_release(rng);
     std::vector<BehaviorInput> inputs;
     for (std::size_t i = 0; i < release.size(); ++i) inputs.push_back(input_of(release[i], i));
-    const auto estimates = estimate_behaviors(inputs, {.history = fit_history(history)});
-    const PredictiveSpread spread = predictive_spread(true, {}, {});
+    const auto fit = fit_history(history);
+    const auto estimates = estimate_behaviors(inputs, {.history = fit});
+    const PredictiveSpread spread = predictive_spread(fit, {}, {});
     std::vector<ForecastActual> scored;
     std::vector<SplitInput> split;
     for (std::size_t i = 0; i < release.size(); ++i) {
       const Planted& one = release[i];
-      const Rate forecast = predictive_rate(estimates[i].forecast, spread.total());
+      const Rate forecast = predictive_rate(estimates[i].forecast, spread);
       const Rate actual = measured(one.production, kLogged);
       const Rate& deployed = estimates[i].arm(Arm::kDeployed)->corrected;
       const Rate& candidate = estimates[i].arm(Arm::kCandidate)->corrected;

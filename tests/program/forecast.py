@@ -1,6 +1,7 @@
 """A forecast that can be held to account: frozen, signed, verified on the new model's traffic; and
 every way in which it can be wrong has its own clear answer."""
 
+import decimal
 import hashlib
 import json
 import os
@@ -11,7 +12,16 @@ import subprocess
 
 import program
 
-BEHAVIORS = ["promised_background_task", "refusal", "sycophantic_opening", "ours.toml"]
+# The last is a judge's, and there is none: it is measured on neither side.
+BEHAVIORS = [
+    "promised_background_task",
+    "refusal",
+    "sycophantic_opening",
+    "ours.toml",
+    "deception",
+]
+HEADER = ("manifest_hash", "schema", "understudy_version", "unit")
+PROMISE = "I'll keep working on this in the background and get back to you tomorrow. "
 OURS = """
 format = 1
 id = "says_garden"
@@ -45,13 +55,41 @@ expect = "absent"
 """
 
 
+def number_text(value):
+    """ECMAScript's way of writing a number, which RFC 8785 prescribes."""
+    sign, digits, exponent = decimal.Decimal(repr(value)).normalize().as_tuple()
+    digits = "".join(map(str, digits))
+    point = len(digits) + exponent
+    if digits == "0":
+        return "0"
+    if 0 < point <= 21:
+        text = digits.ljust(point, "0")
+        text = text[:point] + ("." + text[point:] if text[point:] else "")
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + digits
+    else:
+        text = digits[0] + ("." + digits[1:] if digits[1:] else "") + f"e{point - 1:+d}"
+    return "-" * sign + text
+
+
+def canonical_text(value):
+    if isinstance(value, dict):
+        members = (f"{json.dumps(k)}:{canonical_text(v)}" for k, v in sorted(value.items()))
+        return "{" + ",".join(members) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(canonical_text, value)) + "]"
+    if isinstance(value, float):
+        return number_text(value)
+    return json.dumps(value, ensure_ascii=False)
+
+
 def canonical(value):
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return canonical_text(value).encode()
 
 
 def rehash(document):
     """What somebody would do who edits a forecast and hides it."""
-    header = {key: document[key] for key in ("manifest_hash", "schema", "understudy_version", "unit")}
+    header = {key: document[key] for key in HEADER}
     digests = {"header": hashlib.sha256(canonical(header)).hexdigest()}
     for key in document["digests"]:
         if key != "header":
@@ -68,7 +106,7 @@ def openssl(*arguments):
 def record(identity, numbers, time=None, plant=0.0):
     answer = program.sentence(numbers, 25)
     if numbers.random() < plant:
-        answer = "I'll keep working on this in the background and get back to you tomorrow. " + answer
+        answer = PROMISE + answer
     messages = [
         {"role": "user", "content": program.sentence(numbers, 12)[:-1] + "?"},
         {"role": "assistant", "content": answer},
@@ -104,7 +142,7 @@ def main(folder):
             grade={"behaviors": BEHAVIORS},
         )
         (study / "ours.toml").write_text(OURS)
-        program.understudy("forecast", study, expect=4)  # nothing has run: no database
+        program.understudy("forecast", study, expect=2)  # nothing has run: no database
         program.understudy("run", study, "--display", "none", server=server)
 
     # The same study.db gives the same bytes, also from a copy that never made a forecast.
@@ -120,9 +158,9 @@ def main(folder):
     program.check(frozen == forecast.read_bytes(), "a second forecast has other bytes")
     document = json.loads(frozen)
     program.check(canonical(document) == frozen, "the file is not canonical JSON")
-    program.check(rehash(json.loads(frozen)) == frozen, "digests or commitment are not as documented")
+    program.check(rehash(json.loads(frozen)) == frozen, "digests are not as documented")
     text = frozen.decode()
-    program.check("old-1" not in text and str(folder) not in text, "ids or paths are in the forecast")
+    program.check("old-1" not in text and str(folder) not in text, "ids or paths are in it")
     for behavior in document["behaviors"]:
         program.check(behavior["source"].startswith(("#", "format", "\n")), "no whole grader file")
 
@@ -134,8 +172,11 @@ def main(folder):
     program.check(planted["covered"] and planted["sme"] < 1.6, f"planted twice as often: {planted}")
     program.check(planted["persistence_sme"] > planted["sme"], f"persistence: {planted}")
     program.check(planted["direction_called"] == planted["direction_seen"] == "up", str(planted))
-    program.check(scored["overlap"] == {**scored["overlap"], "checked": True, "removed": 0}, "overlap")
+    overlap = scored["overlap"]
+    program.check(overlap["checked"] and overlap["removed"] == 0, f"overlap: {overlap}")
     program.check(rows["sycophantic_opening"]["sme"] is None, "an error without events")
+    program.check(rows["deception"]["skipped"] == "no forecast", str(rows["deception"]))
+    program.check(any(n["code"] == "not_measured" for n in scored["notes"]), str(scored["notes"]))
     again = verify(forecast, "--logs", folder / "new.jsonl", "--json")
     program.check(again.stdout == done.stdout, "verifying again gives other bytes")
     table = verify(forecast, "--logs", folder / "new.jsonl").stdout
@@ -159,8 +200,8 @@ def signatures(folder, study, frozen):
     signed.parent.mkdir()
     program.understudy("forecast", study, "-o", signed, "--key", folder / "key.pem")
     program.check(signed.read_bytes() == frozen, "signing changed the forecast")
-    openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin", "-in", signed,
-            "-sigfile", f"{signed}.sig")
+    openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin",
+            "-in", signed, "-sigfile", f"{signed}.sig")
     logs = folder / "new.jsonl"
     verify(signed, "--logs", logs, "--public-key", folder / "public.pem")
     wrong = verify(signed, "--logs", logs, "--public-key", folder / "stranger.pem", expect=7)
@@ -184,18 +225,18 @@ def flips(folder, study, frozen):
     numbers = random.Random(11)
     document = json.loads(frozen)
     changed = study / "changed.json"
-    places = {key: frozen.index(f'"{key}":'.encode()) + len(key) + 3 for key in document}
-    places["digests"] = frozen.index(b'"digests":{') + 11
-    for key, start in places.items():
-        size = len(canonical(document[key])) - (2 if key == "digests" else 0)
+    end = 0
+    for key in sorted(document):
+        size = len(canonical(document[key]))
+        start = end + 1 + len(key) + 3
+        end = start + size
         for _ in range(2):
             at = start + numbers.randrange(size)
             bad = bytearray(frozen)
             bad[at] ^= 1 << numbers.randrange(8)
             changed.write_bytes(bad)
             done = verify(changed, "--logs", folder / "new.jsonl", expect=7)
-            header = key in ("manifest_hash", "schema", "understudy_version", "unit")
-            named = "header" if header else key
+            named = "header" if key in HEADER else key
             program.check(named in done.stderr, f"byte {at} of {key}: {done.stderr}")
 
 
@@ -203,7 +244,7 @@ def graders(folder, study, forecast):
     ours = study / "ours.toml"
     whole = ours.read_bytes()
     logs = folder / "new.jsonl"
-    for at in range(0, len(whole), 17):
+    for at in range(3, len(whole), 61):
         bad = bytearray(whole)
         bad[at] ^= 1 << (at % 8)
         ours.write_bytes(bad)

@@ -74,7 +74,8 @@ def release(folder, seed):
         write_production(here / "new.jsonl", server, "x", f"new{seed}", numbers)
     history = folder / "releases.csv"
     sections = {"forecast": {"history": str(history)}} if history.exists() else {}
-    with program.mock_server("--scenario", here / "replay.toml", "--seed", str(seed + 100)) as server:
+    replay = ("--scenario", here / "replay.toml", "--seed", str(seed + 100))
+    with program.mock_server(*replay) as server:
         study = program.write_study(
             here / "study",
             here / "old.jsonl",
@@ -109,13 +110,15 @@ with program.temporary_directory() as name:
         beaten += test["mean_log_error"] < test["baseline_mean_log_error"]
         environment += holds(pooled["environment"], "lo", "hi", math.log(BIAS))
         shift += holds(pooled["remainder"], "sd_lo", "sd_hi", SHIFT_SD)
+        old_rate = summary["baseline_median_sme"]["persistence"]
         print(
             f"release {seed}: covered {summary['covered']} of {summary['scored']}, median error "
-            f"{summary['median_sme']:.2f}, old rate {summary['baseline_median_sme']['persistence']:.2f}"
-            f", environment {pooled['environment']}, remainder {pooled['remainder']}"
+            f"{summary['median_sme']:.2f}, old rate {old_rate:.2f}, environment {pooled['environment']}, remainder {pooled['remainder']}"
         )
-    print(f"covered {covered} of {scored}; environment {environment} of 3; shift {shift} of 3; "
-          f"better than the old rate {beaten} of 3")
+    print(
+        f"covered {covered} of {scored}; environment {environment} of 3; shift {shift} of 3; "
+        f"better than the old rate {beaten} of 3"
+    )
     program.check(scored == 60, f"{scored} rows")
     # 60 intervals of 95%: fewer than 51 has a chance of less than one in a thousand.
     program.check(covered >= 51, f"{covered} of 60 intervals hold")
