@@ -26,6 +26,7 @@ constexpr std::array kVerbs = {
          run_forecast},
     Verb{"verify", "hold a frozen forecast against the new model's real traffic", run_verify},
     Verb{"batch", "the same replay through batch files: submit, status, collect", run_batch},
+    Verb{"backtest", "forecast on one part of the logs, verify on the other, repeat", run_backtest},
     Verb{"behaviors", "the graders: list, show, test a file's examples, compare versions",
          run_behaviors},
     Verb{"label", "what people say of answers: import, export, what to label next", run_label},

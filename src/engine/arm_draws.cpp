@@ -176,9 +176,19 @@ Result<ChatRequest> ArmDraws::request(std::size_t number) {
   const std::uint32_t cut = prefixes_[static_cast<std::size_t>(key.prefix - 1)].cut;
   ChatRequest request;
   request.id = static_cast<std::uint64_t>(pack_draw_key(key));
+  const ModelConfig& model = study_->model_config(role_);
   request.messages.assign(text.messages.begin(), text.messages.begin() + cut);
+  if (!model.system.empty()) {
+    std::erase_if(request.messages, [](const Message& message) {
+      return message.role == Role::kSystem || message.role == Role::kDeveloper;
+    });
+    Message system;
+    system.role = Role::kSystem;
+    system.content = model.system;
+    request.messages.insert(request.messages.begin(), std::move(system));
+  }
   request.tools = text.tools;
-  request.sampling = study_->model_config(role_).sampling;
+  request.sampling = model.sampling;
   request.prefix_identity = prefix_identity(study_->config.logs.source, text.id, cut);
   request.draw_index = key.index;
   request.seed =

@@ -3,18 +3,22 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/forecast_study.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/label_file.hpp"
+#include "engine/placebo_deployments.hpp"
 #include "engine/recall.hpp"
 #include "engine/study.hpp"
+#include "engine/target_traffic.hpp"
 #include "engine/units.hpp"
 #include "engine/verification.hpp"
 #include "estimate/estimate.hpp"
 #include "forecast/ledger.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
+#include "stats/weighting.hpp"
 
 namespace understudy {
 namespace {
@@ -54,14 +58,16 @@ class EstimateRun {
 
   Result<std::vector<BehaviorEstimate>> run() {
     for (const Arm arm : study_arms(study_.config)) {
-      ArmUnits& made = arms_[arm];
-      UNDERSTUDY_TRY(made.units, units_of(study_.store, arm));
-      made.sizes = sizes_of(made.units);
+      UNDERSTUDY_TRY(arms_[arm].units, units_of(study_.store, arm));
     }
     if (std::any_of(behaviors_.begin(), behaviors_.end(), is_screened_by_judge)) {
       UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));
-      logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
     }
+    UNDERSTUDY_CHECK(weigh());
+    for (auto& [arm, made] : arms_) made.sizes = sizes_of(made.units);
+    logged_prefixes_.sizes = sizes_of(logged_prefixes_.units);
+    UNDERSTUDY_TRY(placebo_,
+                   placebo_deployments(study_, behaviors_, arms_.at(Arm::kDeployed).units));
     std::vector<BehaviorInput> inputs;
     for (const Behavior& behavior : behaviors_) {
       BehaviorInput input;
@@ -79,8 +85,34 @@ class EstimateRun {
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
+  [[nodiscard]] const std::optional<TargetTraffic>& target() const { return target_; }
+
+  /// What lies between the logs and the traffic after launch: `shift` of report.json.
+  [[nodiscard]] Json shift_json() const {
+    Json target;
+    if (target_) {
+      const Units& candidate = arms_.at(Arm::kCandidate).units;
+      const double share = kish_share(candidate.weights);
+      target = target_->detail;
+      target["effective_share"] = rounded(share);
+      target["effective_draws"] = rounded(share * static_cast<double>(candidate.keys.size()));
+    }
+    return {{"target", std::move(target)}, {"placebo", placebo_.detail}};
+  }
 
  private:
+  // To the target traffic, where there is one: all arms alike.
+  Result<void> weigh() {
+    UNDERSTUDY_TRY(target_, target_traffic(study_));
+    if (!target_) return {};
+    const Units frame = arms_.at(Arm::kDeployed).units;
+    for (auto& [arm, made] : arms_) weigh_by_target(*target_, frame, made.units);
+    if (!logged_prefixes_.units.keys.empty()) {
+      weigh_by_target(*target_, frame, logged_prefixes_.units);
+    }
+    return check_effective_share(arms_.at(Arm::kCandidate).units);
+  }
+
   Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
     if (has_screen(behavior, study_.config)) return screen_summary(behavior, arm);
     // Nobody looked.
@@ -137,6 +169,8 @@ class EstimateRun {
   AnswerIds ids_;
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
+  std::optional<TargetTraffic> target_;
+  PlaceboDeployments placebo_;
 };
 
 Json draw_counts(const Units& units) {
@@ -232,7 +266,7 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
       {"arms", arms}};
 }
 
-Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms) {
+Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const Json& placebo) {
   Json limits = Json::array();
   const auto add = [&](std::string_view code, std::string text) {
     limits.push_back({{"code", code}, {"text", std::move(text)}});
@@ -243,6 +277,14 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms) {
                            std::max<std::size_t>(n / 3, 1)));
   add("reactions",
       "how users react to the new answers: each prefix is the old model's conversation");
+  if (placebo["log_sd"].is_number()) {
+    add("drift",
+        fmt::format("drift after the logs end: a period of {} days missed a later one by ×{:.2f} "
+                    "(one standard deviation) beyond chance; these intervals are of the logs' own "
+                    "time, `forecast` allows for drift",
+                    placebo["period_days"].get<std::uint64_t>(),
+                    std::exp(placebo["log_sd"].get<double>())));
+  }
   if (const auto window = study.config.window_tokens()) {
     add("window", fmt::format("what an answer says after its first {} tokens: both models are "
                               "graded on the same number",
@@ -276,7 +318,8 @@ Result<StageOutcome> estimate_stage(Study& study) {
   UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study));
   EstimateRun run(study, behaviors, labels, recall, fit_history(history));
   UNDERSTUDY_TRY(const std::vector<BehaviorEstimate> estimates, run.run());
-  UNDERSTUDY_TRY(const Json made_of, manifest(study, behaviors, labels, recall, history));
+  UNDERSTUDY_TRY(Json made_of, manifest(study, behaviors, labels, recall, history));
+  if (run.target()) made_of["target"] = hex(run.target()->content);
   Json report = {{"schema", "understudy.report/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash", hex(sha256(write_json(made_of, JsonStyle::kCanonical)))},
@@ -285,7 +328,8 @@ Result<StageOutcome> estimate_stage(Study& study) {
                  {"behaviors", Json::array()}};
   UNDERSTUDY_TRY(report["counts"], counts_json(study, run.arms()));
   UNDERSTUDY_TRY(report["study"], study_json(study, behaviors));
-  report["limits"] = limits_json(study, run.arms());
+  report["shift"] = run.shift_json();
+  report["limits"] = limits_json(study, run.arms(), report["shift"]["placebo"]);
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     Json behavior = to_json(estimates[i]);
     behavior["title"] = behaviors[i].title;

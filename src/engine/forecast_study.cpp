@@ -232,7 +232,10 @@ Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors
     replays.push_back({rate_from_json(corrected(behavior, "deployed")),
                        rate_from_json(corrected(behavior, "deployed_replay"))});
   }
-  frozen.spread = predictive_spread(history, study.config.forecast.shift_sd, replays);
+  std::optional<double> placebo_sd;
+  const Json& measured = report["shift"]["placebo"]["log_sd"];
+  if (measured.is_number()) placebo_sd = measured.get<double>();
+  frozen.spread = predictive_spread(history, study.config.forecast.shift_sd, replays, placebo_sd);
   // The old rate rests on no replay: only traffic can move it.
   const PredictiveSpread shift_alone{.shift_variance = frozen.spread.shift_variance};
   UNDERSTUDY_TRY(const auto challenging, challenging_prompts(study, behaviors, report));

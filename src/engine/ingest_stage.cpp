@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <map>
 
+#include "engine/log_options.hpp"
 #include "engine/study.hpp"
 #include "engine/study_files.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
@@ -66,6 +67,8 @@ Result<LogInputs> log_inputs(const Study& study) {
   return inputs;
 }
 
+}  // namespace
+
 Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
   LogOptions options;
   UNDERSTUDY_TRY(options.format, log_format_named(logs.format));
@@ -82,6 +85,8 @@ Result<LogOptions> log_options(const StudyConfig::Logs& logs) {
   }
   return options;
 }
+
+namespace {
 
 Digest ingest_fingerprint(const StudyConfig& config, const LogInputs& inputs,
                           const std::optional<LeaveOut>& leave_out) {

@@ -154,6 +154,21 @@ TEST_F(PipelineTest, ReportDoesNotDependOnTheOrderOfAnswers) {
   EXPECT_EQ(write_json(*one, JsonStyle::kCanonical), write_json(*other, JsonStyle::kCanonical));
 }
 
+TEST_F(PipelineTest, ASystemPromptOfItsOwnStandsInPlaceOfTheLogs) {
+  config_.candidate.system = "Be brief.";
+  script_.answer = [](const ChatRequest& request) {
+    EXPECT_EQ(request.messages.size(), 2U);
+    EXPECT_EQ(request.messages[0].role, Role::kSystem);
+    EXPECT_EQ(request.messages[0].content, "Be brief.");
+    return answer("Yes.");
+  };
+  ASSERT_TRUE(run().has_value());
+  // Another prompt is another model: its draws must not mix with these.
+  config_.candidate.system = "Be long.";
+  config_.sample.prefixes = 260;
+  EXPECT_FALSE(run().has_value());
+}
+
 TEST_F(PipelineTest, CtrlCPausesAndTheNextRunAsksOnlyTheRest) {
   script_.after = [this](std::uint64_t asked) { stop_.count_ = asked >= 100 ? 2 : 0; };
   const auto stopped = run();

@@ -102,9 +102,9 @@ Result<void> for_each_framed_turn(Study& study, const FramedVisitor& visit) {
   });
 }
 
-std::vector<RiskFeature> features_of(const StoredConversation& stored, std::uint32_t cut) {
+std::vector<TextFeature> features_of(const StoredConversation& stored, std::uint32_t cut) {
   const Conversation& text = stored.conversation;
-  return risk_features({text.messages.data(), cut}, text.tools);
+  return text_features({text.messages.data(), cut}, text.tools);
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <map>
 
 #include "engine/risk_design.hpp"
+#include "engine/target_traffic.hpp"
+#include "engine/units.hpp"
 #include "grading/behavior.hpp"
 #include "grading/rule_graders.hpp"
 #include "sampling/frame.hpp"
@@ -158,6 +160,16 @@ Result<void> select_prefixes(Study& study, Json& detail) {
   return {};
 }
 
+// A target that these prefixes cannot stand for is said before anything is spent on them.
+Result<void> check_target(Study& study) {
+  UNDERSTUDY_TRY(const auto target, target_traffic(study));
+  if (!target) return {};
+  UNDERSTUDY_TRY(const Units frame, units_of(study.store, Arm::kDeployed));
+  UNDERSTUDY_TRY(Units prefixes, logged_units_of_prefixes(study.store));
+  weigh_by_target(*target, frame, prefixes);
+  return check_effective_share(prefixes);
+}
+
 }  // namespace
 
 Result<StageOutcome> sample_stage(Study& study) {
@@ -196,6 +208,7 @@ Result<StageOutcome> sample_stage(Study& study) {
     UNDERSTUDY_CHECK(store_stage(study.store, "frame", design, *counts));
   }
   UNDERSTUDY_CHECK(select_prefixes(study, *counts));
+  UNDERSTUDY_CHECK(check_target(study));
   UNDERSTUDY_CHECK(store_stage(study.store, "sample", fingerprint, *counts));
   UNDERSTUDY_CHECK(transaction.commit());
   return StageOutcome{.up_to_date = false, .detail = std::move(*counts)};

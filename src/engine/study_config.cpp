@@ -156,6 +156,7 @@ struct Parser {
     in.read("top_p", out.sampling.top_p);
     in.read("max_tokens", out.sampling.max_tokens);
     in.read("logprobs", out.sampling.logprobs);
+    if (section == "candidate" || section == "deployed") in.read("system", out.system);
     in.finish();
   }
 
@@ -279,6 +280,14 @@ struct Parser {
     grade.read("behaviors_per_call", config.grade.behaviors_per_call);
     grade.read("oracle_budget", config.grade.oracle_budget);
     grade.finish();
+    TableReader target = reader(root.section("target"), "target");
+    target.read("logs", config.target.logs);
+    target.read("table", config.target.table);
+    target.finish();
+    TableReader placebo = reader(root.section("placebo"), "placebo");
+    placebo.read("period_days", config.placebo.period_days);
+    placebo.read("horizon", config.placebo.horizon);
+    placebo.finish();
     TableReader estimate = reader(root.section("estimate"), "estimate");
     estimate.read("anytime", config.estimate.anytime);
     estimate.finish();
@@ -299,6 +308,7 @@ Json model_json(const ModelConfig& config) {
   if (config.sampling.top_p) json["top_p"] = *config.sampling.top_p;
   if (config.sampling.max_tokens) json["max_tokens"] = *config.sampling.max_tokens;
   if (config.sampling.logprobs) json["logprobs"] = true;
+  if (!config.system.empty()) json["system"] = config.system;
   return json;
 }
 
@@ -421,6 +431,7 @@ Result<void> check_study_config(const StudyConfig& config) {
   if (config.grade.oracle_budget_or_default() <= config.grade.audit) {
     return bad("grade.oracle_budget must pass grade.audit, which is part of it");
   }
+  if (config.placebo.horizon == 0) return bad("placebo.horizon must be at least 1");
   if (config.forecast.shift_sd &&
       !(*config.forecast.shift_sd >= 0 && *config.forecast.shift_sd <= 5)) {
     return bad("forecast.shift_sd must be between 0 and 5");
@@ -453,6 +464,10 @@ Json manifest_json(const StudyConfig& config) {
   };
   // Named where it is not the default, so that older studies keep their fingerprints.
   if (config.sample.by_risk) json["sample"]["design"] = "risk";
+  if (config.placebo.period_days != 7 || config.placebo.horizon != 1) {
+    json["placebo"] = {{"period_days", config.placebo.period_days},
+                       {"horizon", config.placebo.horizon}};
+  }
   if (config.estimate.anytime) json["anytime"] = true;
   json["roles"] = Json::object();
   for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
@@ -493,6 +508,12 @@ std::string study_toml(const StudyTemplate& parts) {
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
       "# oracle_budget = 1_000      # all that it is asked about each; more flags are sampled\n"
+      "\n# [target]                    # rates of other traffic than the logs'\n"
+      "# logs = [\"recent/*.jsonl\"]   # like this, unlabeled\n"
+      "# table = \"target.csv\"        # or with these shares: dimension,stratum,share\n"
+      "\n# [placebo]                   # how far rates drift: past weeks forecast later ones\n"
+      "# period_days = 7\n"
+      "# horizon = 1                # weeks from the end of the logs to the launch\n"
       "\n# [estimate]\n"
       "# anytime = false            # true: wider intervals that hold however often you look\n"
       "\n# [forecast]\n"

@@ -22,7 +22,8 @@ struct ModelConfig {
   std::string model;     ///< "provider/name"
   std::string base_url;  ///< empty: from the environment
   SamplingOptions sampling;
-  std::string role = {};  ///< "candidate", "judge"; set when the model is made
+  std::string system = {};  ///< in place of the logs' system prompt; empty: theirs. Replayed arms
+  std::string role = {};    ///< "candidate", "judge"; set when the model is made
 };
 
 /// Money per million tokens, in the currency of budget.cost.
@@ -79,6 +80,18 @@ struct StudyConfig {
     std::uint32_t deadline_s = 600;
     std::uint32_t embedded_memory_mb = 1024;  ///< MiB, of an embedded model's attention caches
   } replay;
+  /// The traffic that rates are to be of, where it is not the logs' (target_traffic.hpp). Paths as
+  /// logs.paths; either or both.
+  struct Target {
+    std::vector<std::string> logs;  ///< recent traffic, unlabeled: weights by density ratio
+    std::string table;              ///< dimension,stratum,share: weights by raking
+    [[nodiscard]] bool is_set() const { return !logs.empty() || !table.empty(); }
+  } target;
+  /// Placebo deployments on the logs' own time line: each period forecasts one `horizon` later.
+  struct Placebo {
+    std::uint32_t period_days = 7;  ///< 0: none
+    std::uint32_t horizon = 1;      ///< periods between the end of the logs and the launch
+  } placebo;
   struct Forecast {
     /// Past releases (interface.md, --history), a file; relative ones start at the study directory.
     std::string history;

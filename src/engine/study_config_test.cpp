@@ -64,6 +64,22 @@ TEST(StudyConfig, ReadsTheLimitsOfReplay) {
   EXPECT_EQ(config->replay.embedded_memory_mb, 256U);
 }
 
+TEST(StudyConfig, ReadsTheTargetAndThePlacebos) {
+  const auto config = parse_study_config(
+      "[target]\ntable = \"t.csv\"\nlogs = [\"r.jsonl\"]\n[placebo]\nperiod_days = 1\n"
+      "[candidate]\nsystem = \"Be brief.\"\n",
+      "study.toml");
+  ASSERT_TRUE(config.has_value()) << config.error().describe();
+  EXPECT_TRUE(config->target.is_set());
+  EXPECT_EQ(config->target.table, "t.csv");
+  EXPECT_EQ(config->placebo.period_days, 1U);
+  EXPECT_EQ(config->placebo.horizon, 1U);
+  EXPECT_EQ(config->candidate.system, "Be brief.");
+  // A judge's prompt is its rubric.
+  EXPECT_FALSE(parse_study_config("[roles]\njudge = {model = \"a/b\", system = \"x\"}\n", "s")
+                   .has_value());
+}
+
 TEST(StudyConfig, NamesTheLineAndTheNearestKey) {
   const auto unknown = parse_study_config("[sample]\nunit = \"turn\"\nprefxes = 3\n", "study.toml");
   ASSERT_FALSE(unknown.has_value());

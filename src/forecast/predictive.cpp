@@ -54,7 +54,8 @@ std::optional<LogCount> log_count(const Rate& rate) {
 
 PredictiveSpread predictive_spread(const std::optional<HistoryFit>& history,
                                    const std::optional<double>& shift_sd,
-                                   std::span<const ReplayError> replays) {
+                                   std::span<const ReplayError> replays,
+                                   const std::optional<double>& placebo_sd) {
   PredictiveSpread spread;
   if (history) {
     spread.in_estimate = true;
@@ -65,9 +66,9 @@ PredictiveSpread predictive_spread(const std::optional<HistoryFit>& history,
                  : std::min(unshared_variance(*history), kShiftSdDefault * kShiftSdDefault);
     return spread;
   }
-  const double shift = shift_sd.value_or(kShiftSdDefault);
+  const double shift = shift_sd ? *shift_sd : placebo_sd.value_or(kShiftSdDefault);
   spread.shift_variance = shift * shift;
-  spread.shift_source = shift_sd ? "configured" : "default";
+  spread.shift_source = shift_sd ? "configured" : placebo_sd ? "placebo" : "default";
   double squares = 0, weight = 0;
   std::uint64_t told = 0;
   for (const ReplayError& error : replays) {

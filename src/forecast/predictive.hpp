@@ -36,11 +36,14 @@ struct ReplayError {
 
 /// With `history`, its biases are of replay against what happened: both parts are in the estimate
 /// already; the shift is the configured one, else what replays of both models don't share, at most
-/// the default. Without, the shift is the configured or default one, and the simulator's part the
-/// mean square of ln(Y→Y / Y) less its sampling noise, where three behaviors or more tell it.
+/// the default. Without, the shift is the configured one, what placebo deployments on the logs' own
+/// time line measured (estimate/placebo.hpp), or the default one, in this order; and the
+/// simulator's part the mean square of ln(Y→Y / Y) less its sampling noise, where three behaviors
+/// or more tell it.
 [[nodiscard]] PredictiveSpread predictive_spread(const std::optional<HistoryFit>& history,
                                                  const std::optional<double>& shift_sd,
-                                                 std::span<const ReplayError> replays);
+                                                 std::span<const ReplayError> replays,
+                                                 const std::optional<double>& placebo_sd = {});
 
 /// The same point with an interval that further holds the spread. Unknown stays so.
 [[nodiscard]] Rate predictive_rate(const Rate& estimate, const PredictiveSpread& spread);

@@ -132,6 +132,7 @@ std::string facts(const ReportView& view) {
   for (const ArmView& arm : view.arms) add(arm_title(arm.name), arm_fact(view, arm));
   add("Graders", html_line(graders_text(view.study)));
   add("Logs", html_line(view.study.source));
+  add("Rates", html_line(view.study.traffic));
   return out + "</dl>\n";
 }
 

@@ -228,6 +228,7 @@ void append_header(std::string& out, const ReportView& view, const TerminalOptio
       pen.paragraph(out, line.body, 3, 3);
     }
   }
+  if (!view.study.traffic.empty()) pen.paragraph(out, view.study.traffic, 0, 3);
 }
 
 // A handful of answers in another language is no news in a table; report.html counts every one.

@@ -9,6 +9,7 @@
 #include <numeric>
 
 #include "base/json.hpp"
+#include "base/text.hpp"
 #include "report/numbers.hpp"
 
 namespace understudy {
@@ -233,6 +234,16 @@ StudyView study_view(const Json& study) {
   return out;
 }
 
+// What weights to another traffic leave of the sample.
+std::string traffic_text(const Json& target) {
+  const auto share = number(target, "effective_share");
+  const auto draws = number(target, "effective_draws");
+  if (!share || !draws) return {};
+  return fmt::format("weighted to the target traffic ({}): an effective sample of {}, {:.0f}%",
+                     text(target, "method"), with_commas(static_cast<std::uint64_t>(*draws + 0.5)),
+                     100 * *share);
+}
+
 void read_counts(const Json& report, ReportView& view) {
   const Json& counts = member(report, "counts");
   const Json& conversations = member(counts, "conversations");
@@ -309,6 +320,7 @@ Result<ReportView> report_view(const Json& report) {
   view.manifest_hash = text(report, "manifest_hash");
   view.unit = text(report, "unit");
   view.study = study_view(member(report, "study"));
+  view.study.traffic = traffic_text(member(member(report, "shift"), "target"));
   read_counts(report, view);
   for (const Json& behavior : member(report, "behaviors")) {
     view.behaviors.push_back(behavior_view(behavior));

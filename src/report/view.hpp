@@ -133,7 +133,8 @@ struct StudyView {
   std::string seed;
   std::string design;
   std::string cluster;
-  std::string source;  ///< where the logs come from, in words
+  std::string source;   ///< where the logs come from, in words
+  std::string traffic;  ///< which traffic the rates are of, where it is not the logs'
   double level = 0.95;
   std::optional<std::uint64_t> window_tokens;
   std::optional<std::uint64_t> prefix_tokens_max;

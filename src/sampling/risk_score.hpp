@@ -6,32 +6,17 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
-#include <string_view>
 #include <vector>
 
-#include "records/conversation.hpp"
+#include "sampling/text_features.hpp"
 
 namespace understudy {
-
-/// One of the hashed features of a text, present with this value.
-struct RiskFeature {
-  std::int32_t index = 0;  ///< 1 … kRiskFeatures
-  float value = 1;
-  bool operator==(const RiskFeature&) const = default;
-};
-inline constexpr std::int32_t kRiskFeatures = 1 << 18;
-
-/// Words and pairs of words of the last message and whether there are tools, a system prompt and
-/// earlier turns; by index, each once, scaled to length 1. Only the first 4,000 bytes are read.
-[[nodiscard]] std::vector<RiskFeature> risk_features(std::span<const Message> prefix,
-                                                     std::string_view tools);
 
 /// A turn of the logs with what was flagged in its logged answer: bit k for behavior k (at most
 /// 64 behaviors).
 struct RiskExample {
-  std::vector<RiskFeature> features;
+  std::vector<TextFeature> features;
   std::uint64_t flags = 0;
 };
 
@@ -53,7 +38,7 @@ class RiskModel {
 
   /// sqrt(Σ p_k / rate_k²) over the targets: what the probability of drawing the prefix is to be
   /// proportional to, so that no behavior's relative variance dominates (36). Above 0.
-  [[nodiscard]] double draw_size(std::span<const RiskFeature> features) const;
+  [[nodiscard]] double draw_size(std::span<const TextFeature> features) const;
 
  private:
   struct Fit;

@@ -156,7 +156,7 @@ std::vector<RiskExample> examples_about(const std::string& risky, int count) {
     const bool about = i % 2 == 0;
     const auto messages =
         dialogue({"number " + std::to_string(i % 97) + " please " + (about ? risky : "garden")});
-    examples.push_back({risk_features(messages, ""), about && i % 20 == 0 ? 1U : 0U});
+    examples.push_back({text_features(messages, ""), about && i % 20 == 0 ? 1U : 0U});
   }
   return examples;
 }
@@ -165,8 +165,8 @@ TEST(RiskScore, LearnsWhatFlagsFollow) {
   const auto examples = examples_about("calculator", 4000);
   const std::vector<RiskTarget> targets = {{.bit = 0, .rate = 0.05}};
   const RiskModel model(examples, targets);
-  const double risky = model.draw_size(risk_features(dialogue({"use the calculator"}), ""));
-  const double other = model.draw_size(risk_features(dialogue({"water the garden"}), ""));
+  const double risky = model.draw_size(text_features(dialogue({"use the calculator"}), ""));
+  const double other = model.draw_size(text_features(dialogue({"water the garden"}), ""));
   EXPECT_GT(risky, 3 * other);
   EXPECT_GT(other, 0);
 }
@@ -175,20 +175,20 @@ TEST(RiskScore, WithoutFlagsEveryTextIsAlike) {
   const auto examples = examples_about("calculator", 100);
   const std::vector<RiskTarget> targets = {{.bit = 5, .rate = 0.1}};
   const RiskModel model(examples, targets);
-  EXPECT_EQ(model.draw_size(risk_features(dialogue({"one"}), "")),
-            model.draw_size(risk_features(dialogue({"two"}), "[]")));
+  EXPECT_EQ(model.draw_size(text_features(dialogue({"one"}), "")),
+            model.draw_size(text_features(dialogue({"two"}), "[]")));
 }
 
 TEST(RiskScore, FeaturesAreSortedDistinctAndInRange) {
-  const auto features = risk_features(dialogue({"The cat and the CAT and the cat"}), "[{}]");
+  const auto features = text_features(dialogue({"The cat and the CAT and the cat"}), "[{}]");
   for (std::size_t i = 0; i < features.size(); ++i) {
     EXPECT_GE(features[i].index, 1);
-    EXPECT_LE(features[i].index, kRiskFeatures);
+    EXPECT_LE(features[i].index, kTextFeatures);
     if (i > 0) {
       EXPECT_GT(features[i].index, features[i - 1].index);
     }
   }
-  EXPECT_NE(features, risk_features(dialogue({"The cat and the dog"}), "[{}]"));
+  EXPECT_NE(features, text_features(dialogue({"The cat and the dog"}), "[{}]"));
 }
 
 }  // namespace

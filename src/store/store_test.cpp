@@ -184,6 +184,17 @@ TEST_F(StoreTest, FramePrefixesAndVerdictsComeBack) {
                     return {};
                   })
                   .has_value());
+  int times = 0;
+  ASSERT_TRUE(store
+                  .for_each_frame_time(
+                      [&](std::int64_t id, std::optional<std::int64_t> time_s) -> Result<void> {
+                        EXPECT_EQ(id, 1);
+                        EXPECT_EQ(time_s, conversation(1).time_s);
+                        ++times;
+                        return {};
+                      })
+                  .has_value());
+  EXPECT_EQ(times, 1);
   int blocks = 0;
   ASSERT_TRUE(
       store

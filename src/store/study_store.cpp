@@ -386,6 +386,19 @@ Result<void> StudyStore::for_each_frame_cluster(const FrameClusterVisitor& visit
   }
 }
 
+Result<void> StudyStore::for_each_frame_time(const TimeVisitor& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT c.id, c.time_s FROM frame f JOIN conversation c "
+                                    "ON c.id = f.conversation ORDER BY c.id"));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    std::optional<std::int64_t> time_s;
+    if (!statement.is_null(1)) time_s = statement.integer(1);
+    UNDERSTUDY_CHECK(visit(statement.integer(0), time_s));
+  }
+}
+
 Result<void> StudyStore::for_each_framed(const ConversationVisitor& visit) {
   UNDERSTUDY_TRY(Statement statement, database_->prepare(fmt::format(
                                           "SELECT {}, f.turns FROM conversation c JOIN frame f "

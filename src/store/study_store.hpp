@@ -127,6 +127,10 @@ class StudyStore {
   using FrameClusterVisitor = std::function<Result<void>(
       std::int64_t conversation, std::uint64_t cluster, const std::vector<FrameTurn>& turns)>;
   Result<void> for_each_frame_cluster(const FrameClusterVisitor& visit);
+  /// When each conversation of the frame took place (Unix seconds, UTC), by id; without the text.
+  using TimeVisitor =
+      std::function<Result<void>(std::int64_t conversation, std::optional<std::int64_t> time_s)>;
+  Result<void> for_each_frame_time(const TimeVisitor& visit);
   /// Conversations that have turns in the frame, with text.
   Result<void> for_each_framed(const ConversationVisitor& visit);
   [[nodiscard]] Result<StoredConversation> framed_conversation(std::int64_t id);

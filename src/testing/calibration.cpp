@@ -7,7 +7,9 @@
 
 #include "base/hash.hpp"
 #include "base/text.hpp"
+#include "forecast/predictive.hpp"
 #include "stats/scores.hpp"
+#include "testing/drift_world.hpp"
 #include "testing/planted_releases.hpp"
 #include "testing/worlds.hpp"
 
@@ -242,6 +244,24 @@ const std::map<std::string, ReleaseWorld>& release_worlds() {
   return worlds;
 }
 
+// The deployed model's next week, forecast at 90% with and without what placebos say of drift.
+void score_drift(const DriftWorld& world, const CalibrationOptions& options, std::uint64_t repeat,
+                 Scores& scores) {
+  Rng rng = world_rng(options, world.name, world.weekly_log_sd, repeat);
+  const EstimateOptions options_90{.level = 0.9};
+  const DriftStudy study = make_drift_study(world, options_90.level, rng);
+  const double sd = study.shift ? study.shift->log_sd : 0;
+  const PredictiveSpread shift{.shift_variance = sd * sd};
+  const auto estimates = estimate_behaviors(study.logs, options_90);
+  for (std::size_t i = 0; i < estimates.size(); ++i) {
+    const double truth = study.next_week[i];
+    const Rate& forecast = estimates[i].forecast;
+    scores["forecast"].add(outcome_of(forecast, truth, 0, estimates[i]));
+    scores["placebo_widened"].add(
+        outcome_of(predictive_rate(forecast, shift), truth, 0, estimates[i]));
+  }
+}
+
 Result<void> check(const CalibrationOptions& options) {
   const auto check_names = [](const std::vector<std::string>& asked,
                               const std::vector<std::string>& known,
@@ -288,14 +308,15 @@ std::vector<std::string> world_names() {
   for (const World& world : single_worlds()) names.push_back(world.name);
   names.insert(names.end(), {"portfolio", "portfolio-concentrated"});
   for (const auto& [name, world] : release_worlds()) names.push_back(name);
+  for (const DriftWorld& world : drift_worlds()) names.push_back(world.name);
   names.emplace_back(kPlantedReleases);
   return names;
 }
 
 std::vector<std::string> estimator_names() {
-  return {"perfect_judge", "naive",         "rogan_gladen",  "persistence",
-          "ratio_pivot",   "corrected",     "forecast",      "risk_corrected",
-          "risk_forecast", "forecast_half", "forecast_pivot"};
+  return {"perfect_judge", "naive",         "rogan_gladen",   "persistence",
+          "ratio_pivot",   "corrected",     "forecast",       "risk_corrected",
+          "risk_forecast", "forecast_half", "forecast_pivot", "placebo_widened"};
 }
 
 Result<std::vector<CalibrationRow>> calibrate(
@@ -335,6 +356,15 @@ Result<std::vector<CalibrationRow>> calibrate(
       score_release(world, name, options, repeat, scores);
     }
     append_rows(scores, name, std::nullopt, options, rows);
+  }
+  for (const DriftWorld& world : drift_worlds()) {
+    if (!asked(world.name)) continue;
+    progress(world.name);
+    Scores scores;
+    for (std::uint64_t repeat = 0; repeat < options.repeats; ++repeat) {
+      score_drift(world, options, repeat, scores);
+    }
+    append_rows(scores, world.name, std::nullopt, options, rows);
   }
   if (asked(std::string(kPlantedReleases))) {
     progress(std::string(kPlantedReleases));

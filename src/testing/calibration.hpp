@@ -31,7 +31,8 @@ struct CalibrationRow {
   std::string world;
   std::optional<double> rate;
   std::string estimator;
-  std::optional<double> coverage;  ///< of the 95% interval; empty: it has none
+  /// Of the 95% interval, 90% in the drift worlds; empty: it has none.
+  std::optional<double> coverage;
   double median_error = 0;
   double p90_error = 0;
   std::optional<double> width_ratio;  ///< median hi / lo
