@@ -15,7 +15,7 @@
 #include <string_view>
 
 #include "discovery/contrast.hpp"
-#include "testing/agent_world.hpp"
+#include "discovery/agent_world.hpp"
 
 namespace understudy {
 namespace {
@@ -95,13 +95,14 @@ class PooledWorld {
     return *contrast(source, {.seed = seed, .pairs = kPairs});
   }
 
-  // Whether one of the first three findings is the plant, at this adjusted p-value.
+  // Whether one of the first three findings is the plant (three quarters of its answers are), at this
+  // adjusted p-value.
   [[nodiscard]] bool found(const Contrast& contrast, double level) const {
     for (std::size_t i = 0; i < std::min<std::size_t>(3, contrast.findings.size()); ++i) {
       const Finding& finding = contrast.findings[i];
       std::size_t hits = 0;
       for (const std::uint64_t id : finding.pairs) hits += planted_ids_.count(id);
-      if (finding.more && finding.adjusted < level && hits * 10 >= finding.pairs.size() * 9) {
+      if (finding.more && finding.adjusted < level && hits * 4 >= finding.pairs.size() * 3) {
         return true;
       }
     }

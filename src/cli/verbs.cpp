@@ -26,6 +26,8 @@ constexpr std::array kVerbs = {
     Verb{"behaviors", "the graders: list, show, test a file's examples, compare versions",
          run_behaviors},
     Verb{"label", "what people say of answers: import, export, what to label next", run_label},
+    Verb{"discover", "what nobody named: how the candidate's answers differ from the logged ones",
+         run_discover},
     Verb{"calibrate", "worlds with known truth: coverage and error of our estimates",
          run_calibrate},
     Verb{"mock-server", "an OpenAI-compatible server to rehearse against", run_mock_server},

@@ -52,6 +52,17 @@ std::string name_token(std::string_view name) {
   return token.empty() ? "_" : token;
 }
 
+// The run of marks that begins at `at`, at most kMarksMax of them.
+std::string_view marks_at(std::string_view text, std::size_t at) {
+  std::size_t end = at;
+  for (std::size_t marks = 0; marks < kMarksMax && end < text.size(); ++marks) {
+    const std::size_t size = mark_size(text, end);
+    if (size == 0) break;
+    end += size;
+  }
+  return text.substr(at, end - at);
+}
+
 // "12 * 7 + 3" at `at`, as "N * N + N"; empty where there is no arithmetic. `at` moves past it.
 std::string arithmetic_at(std::string_view text, std::size_t& at) {
   const auto skip_number = [&](std::size_t i) {
@@ -223,9 +234,6 @@ void FeatureExtractor::State::words(std::string_view content) {
 }
 
 void FeatureExtractor::State::marks_and_shapes(std::string_view content) {
-  const auto is_mark = [](char c) {
-    return !is_letter_or_digit(c) && !is_space(c) && static_cast<std::uint8_t>(c) > 0x20;
-  };
   std::size_t letters = 0;
   std::size_t capitals = 0;
   for (std::size_t i = 0; i < content.size();) {
@@ -235,12 +243,12 @@ void FeatureExtractor::State::marks_and_shapes(std::string_view content) {
       }
       continue;
     }
-    if (is_mark(content[i])) {
-      const std::size_t begin = i;
-      while (i < content.size() && is_mark(content[i])) ++i;
-      if (i - begin > 1) {
-        add(FeatureKind::kMarks, content.substr(begin, std::min(i - begin, kMarksMax)));
-      }
+    if (mark_size(content, i) > 0) {
+      const std::string_view run = marks_at(content, i);
+      std::size_t end = i + run.size();
+      while (end < content.size() && mark_size(content, end) > 0) end += mark_size(content, end);
+      if (run.size() > 1) add(FeatureKind::kMarks, run);
+      i = end;
       continue;
     }
     const bool capital = content[i] >= 'A' && content[i] <= 'Z';
@@ -263,22 +271,20 @@ void FeatureExtractor::State::line(std::string_view text) {
     if (at < text.size() && (text[at] == '.' || text[at] == ')')) {
       start = fmt::format("N{}", text[at]);
     }
-  } else if (!is_letter_or_digit(text[0])) {
-    while (at < text.size() && at < kMarksMax && !is_letter_or_digit(text[at]) &&
-           !is_space(text[at])) {
-      ++at;
-    }
-    start = text.substr(0, at);
+  } else {
+    start = marks_at(text, 0);
   }
   if (!start.empty()) add(FeatureKind::kLine, fmt::format("begins with {}", start));
-  const char last = text.back();
-  if (!is_letter_or_digit(last)) add(FeatureKind::kLine, fmt::format("ends with {}", last));
+  std::size_t end = text.size() - 1;  // of the last character's first byte
+  while (end > 0 && (static_cast<std::uint8_t>(text[end]) & 0xC0U) == 0x80U) --end;
+  const std::string_view last = text.substr(end);
+  if (mark_size(text, end) > 0) add(FeatureKind::kLine, fmt::format("ends with {}", last));
   if (start.starts_with('#')) add(FeatureKind::kFormat, "heading");
   if (start == "-" || start == "*" || start == "+") add(FeatureKind::kFormat, "bullets");
   if (start.starts_with('N')) add(FeatureKind::kFormat, "numbered list");
   if (start.starts_with("```")) add(FeatureKind::kFormat, "code block");
   if (start.starts_with('>')) add(FeatureKind::kFormat, "quotation");
-  if (start.starts_with('|') && last == '|') add(FeatureKind::kFormat, "table");
+  if (start.starts_with('|') && last == "|") add(FeatureKind::kFormat, "table");
 }
 
 void FeatureExtractor::State::lines_of(std::string_view content) {

@@ -1,5 +1,7 @@
 #include "grading/feature_tokens.hpp"
 
+#include <algorithm>
+
 namespace understudy {
 namespace {
 
@@ -52,6 +54,19 @@ char lower_letter(char c) {
 }
 
 }  // namespace
+
+std::size_t mark_size(std::string_view text, std::size_t at) {
+  const char c = text[at];
+  if (static_cast<std::uint8_t>(c) < 0x80) {
+    const bool mark = c > ' ' && c != '\x7f' && lower_letter(c) == 0 && !is_digit(c);
+    return mark ? 1 : 0;
+  }
+  const CodePoint point = read_code_point(text, at);
+  const std::uint32_t value = point.value;
+  const bool mark = (value > 0xA0 && value < 0xC0) || (value > 0x200F && value < 0x2C00) ||
+                    (value > 0x3000 && value < 0x3040) || value >= 0x1F000;
+  return mark ? std::min(point.size, text.size() - at) : 0;
+}
 
 std::uint64_t token_hash(std::string_view token) {
   std::uint64_t hash = kFnvOffset;

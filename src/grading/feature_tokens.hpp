@@ -27,6 +27,9 @@ struct Tokens {
   }
 };
 
+/// Bytes of the punctuation mark or symbol at `at`; 0 where a letter, digit or white space stands.
+[[nodiscard]] std::size_t mark_size(std::string_view text, std::size_t at);
+
 [[nodiscard]] std::uint64_t token_hash(std::string_view token);
 /// The hash of tokens in a row: start with a seed, add one after the other.
 [[nodiscard]] inline std::uint64_t extended_hash(std::uint64_t hash, std::uint64_t token) {

@@ -1,4 +1,4 @@
-#include "testing/agent_world.hpp"
+#include "discovery/agent_world.hpp"
 
 #include <fmt/format.h>
 
