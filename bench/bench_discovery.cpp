@@ -4,6 +4,7 @@
 //   bench_discovery                      time and memory of 100,000 and 1,000,000 pairs
 //   bench_discovery power [SEEDS] [FIRST]  the five plants: the bar is 95% of 200 seeds
 //   bench_discovery null [SEEDS] [FIRST]   nothing differs: the bar is 5% of 500 seeds
+//   bench_discovery unseen [WORLDS]        coverage of the bounds on what is unseen: the bar is 93%
 
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -11,11 +12,15 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
+#include <optional>
 #include <set>
 #include <string_view>
+#include <tuple>
 
-#include "discovery/contrast.hpp"
 #include "discovery/agent_world.hpp"
+#include "discovery/contrast.hpp"
+#include "discovery/unseen.hpp"
 
 namespace understudy {
 namespace {
@@ -200,6 +205,105 @@ void cost(std::uint64_t pairs) {
              result.findings.size());
 }
 
+// How often the 95% bounds hold, in worlds whose unseen behaviors are known: `kinds` behaviors with
+// log-normal rates, an auditor that finds each failure with the recall, and a recall that is
+// measured on `known` failures. At three resolutions: kinds as they are, merged in fours, split in
+// three.
+struct UnseenWorld {
+  std::size_t kinds = 0;
+  double median_copies = 1;  // found, among all draws
+  double sigma = 1;          // of the logarithm
+  double recall = 1;
+  std::uint64_t known = 100;
+};
+
+struct UnseenCoverage {
+  std::array<std::uint64_t, 3> mass{};
+  std::array<std::uint64_t, 3> kinds{};
+  std::uint64_t novelty = 0;
+};
+
+std::uint64_t poisson(double mean, Rng& rng) {
+  std::uint64_t count = 0;
+  for (double left = mean; (left += std::log(rng.uniform_positive())) > 0;) ++count;
+  return count;
+}
+
+double normal(Rng& rng) {
+  return std::sqrt(-2 * std::log(rng.uniform_positive())) * std::cos(6.283185307 * rng.uniform());
+}
+
+void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
+  constexpr double kLevel = 0.95;
+  constexpr std::uint64_t kTypes = 10;
+  constexpr std::uint64_t kCopies = 10;
+  MeasuredRecall recall{0, world.known};
+  for (std::uint64_t i = 0; i < world.known; ++i) {
+    if (rng.uniform() < world.recall) ++recall.found;
+  }
+  std::vector<double> means;  // found copies of each kind
+  for (std::size_t i = 0; i < world.kinds; ++i) {
+    means.push_back(world.median_copies * std::exp(world.sigma * normal(rng)));
+  }
+  std::vector<double> merged(world.kinds / 4);
+  std::vector<double> split;
+  for (std::size_t i = 0; i < world.kinds; ++i) {
+    merged[i % merged.size()] += means[i];
+    for (int part = 0; part < 3; ++part) split.push_back(means[i] / 3);
+  }
+  const std::array<const std::vector<double>*, 3> resolutions = {&merged, &means, &split};
+  for (std::size_t r = 0; r < resolutions.size(); ++r) {
+    std::vector<std::uint64_t> sizes;
+    double unseen = 0;
+    for (const double mean : *resolutions[r]) {
+      const std::uint64_t copies = poisson(mean, rng);
+      if (copies > 0) sizes.push_back(copies);
+      if (copies == 0) unseen += mean / world.recall / static_cast<double>(kPairs);
+    }
+    if (unseen_mass(sizes, kPairs, recall, kLevel).rate_hi >= unseen) ++covered.mass[r];
+    if (kind_count(sizes, kLevel).lo <= static_cast<double>(resolutions[r]->size())) {
+      ++covered.kinds[r];
+    }
+  }
+  // As many behaviors as the bound allows for, each just at it: the worst case.
+  const double bound = novelty_bound(kPairs, recall, kTypes, kCopies, 1 - kLevel);
+  bool all_found = true;
+  for (std::uint64_t i = 0; i < kTypes; ++i) {
+    const double found = bound * world.recall * static_cast<double>(kPairs);
+    all_found = all_found && poisson(found, rng) >= kCopies;
+  }
+  if (all_found) ++covered.novelty;
+}
+
+void unseen(std::uint64_t worlds) {
+  double worst = 1;
+  for (const double recall : {0.5, 0.65, 0.8, 0.95}) {
+    for (const std::uint64_t known : {30U, 200U}) {
+      for (const auto& [kinds, median, sigma] :
+           {std::tuple{12U, 3.0, 1.0}, {40U, 1.0, 1.5}, {400U, 0.3, 1.0}, {40U, 0.05, 2.0}}) {
+        UnseenCoverage covered;
+        const UnseenWorld world{kinds, median, sigma, recall, known};
+        for (std::uint64_t seed = 1; seed <= worlds; ++seed) {
+          Rng rng(seed, 77);
+          draw_unseen(world, rng, covered);
+        }
+        const auto share = [&](std::uint64_t hits) {
+          const double covers = static_cast<double>(hits) / static_cast<double>(worlds);
+          worst = std::min(worst, covers);
+          return 100 * covers;
+        };
+        fmt::print(
+            "recall {:.2f} measured on {:>3}, {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen mass "
+            "{:.1f} {:.1f} {:.1f}%, kinds {:.1f} {:.1f} {:.1f}%, novelty {:.1f}%\n",
+            recall, known, kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
+            share(covered.mass[2]), share(covered.kinds[0]), share(covered.kinds[1]),
+            share(covered.kinds[2]), share(covered.novelty));
+      }
+    }
+  }
+  fmt::print("worst coverage {:.1f}% of {} worlds\n", 100 * worst, worlds);
+}
+
 std::uint64_t number(std::string_view text, std::uint64_t fallback) {
   std::uint64_t value = fallback;
   std::from_chars(text.data(), text.data() + text.size(), value);
@@ -214,6 +318,8 @@ int run(std::span<char*> arguments) {
     power(number(seeds, 200), first);
   } else if (what == "null") {
     null(number(seeds, 500), first);
+  } else if (what == "unseen") {
+    unseen(number(seeds, 2000));
   } else {
     cost(100'000);
     if (what != "small") cost(1'000'000);

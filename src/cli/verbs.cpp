@@ -28,6 +28,7 @@ constexpr std::array kVerbs = {
     Verb{"label", "what people say of answers: import, export, what to label next", run_label},
     Verb{"discover", "what nobody named: how the candidate's answers differ from the logged ones",
          run_discover},
+    Verb{"fidelity", "is the replay real, and what can it not see", run_fidelity},
     Verb{"calibrate", "worlds with known truth: coverage and error of our estimates",
          run_calibrate},
     Verb{"mock-server", "an OpenAI-compatible server to rehearse against", run_mock_server},

@@ -31,6 +31,7 @@ int run_estimate(const std::vector<std::string>& arguments);
 int run_label(const std::vector<std::string>& arguments);
 int run_report(const std::vector<std::string>& arguments);
 int run_discover(const std::vector<std::string>& arguments);
+int run_fidelity(const std::vector<std::string>& arguments);
 int run_batch(const std::vector<std::string>& arguments);
 
 }  // namespace understudy
