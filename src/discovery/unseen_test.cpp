@@ -59,7 +59,9 @@ TEST(UnseenBounds, CoverInAWorldOfKnownKinds) {
     Rng rng(17, static_cast<std::uint64_t>(world));
     const double recall = 0.7;
     MeasuredRecall measured{0, 60};
-    for (int i = 0; i < 60; ++i) measured.found += rng.uniform() < recall ? 1 : 0;
+    for (int i = 0; i < 60; ++i) {
+      if (rng.uniform() < recall) ++measured.found;
+    }
     Sizes sizes;
     double unseen = 0;
     for (int kind = 0; kind < 40; ++kind) {
