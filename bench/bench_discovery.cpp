@@ -88,8 +88,7 @@ class PooledWorld {
           const Kept& logged = draw();
           const Kept* candidate = &draw();
           if (const auto at = planted_ids.find(id); at != planted_ids.end()) {
-            candidate = &planted[static_cast<std::size_t>(
-                std::distance(planted_ids.begin(), at))];
+            candidate = &planted[static_cast<std::size_t>(std::distance(planted_ids.begin(), at))];
           }
           visitor.see(cluster, {id, logged.features, candidate->features});
         }
@@ -100,8 +99,8 @@ class PooledWorld {
     return *contrast(source, {.seed = seed, .pairs = kPairs});
   }
 
-  // Whether one of the first three findings is the plant (three quarters of its answers are), at this
-  // adjusted p-value.
+  // Whether one of the first three findings is the plant (three quarters of its answers are), at
+  // this adjusted p-value.
   [[nodiscard]] bool found(const Contrast& contrast, double level) const {
     for (std::size_t i = 0; i < std::min<std::size_t>(3, contrast.findings.size()); ++i) {
       const Finding& finding = contrast.findings[i];
@@ -199,10 +198,11 @@ void cost(std::uint64_t pairs) {
       std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  fmt::print("{} pairs of {} bytes an answer: {:.1f} s, generating included; peak {} MB; {} tested, "
-             "{} findings\n",
-             pairs, bytes / (2 * extracted), seconds, usage.ru_maxrss / 1024, result.tested,
-             result.findings.size());
+  fmt::print(
+      "{} pairs of {} bytes an answer: {:.1f} s, generating included; peak {} MB; {} tested, "
+      "{} findings\n",
+      pairs, bytes / (2 * extracted), seconds, usage.ru_maxrss / 1024, result.tested,
+      result.findings.size());
 }
 
 // How often the 95% bounds hold, in worlds whose unseen behaviors are known: `kinds` behaviors with
@@ -293,7 +293,8 @@ void unseen(std::uint64_t worlds) {
           return 100 * covers;
         };
         fmt::print(
-            "recall {:.2f} measured on {:>3}, {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen mass "
+            "recall {:.2f} measured on {:>3}, {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen "
+            "mass "
             "{:.1f} {:.1f} {:.1f}%, kinds {:.1f} {:.1f} {:.1f}%, novelty {:.1f}%\n",
             recall, known, kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
             share(covered.mass[2]), share(covered.kinds[0]), share(covered.kinds[1]),

@@ -1,6 +1,6 @@
-// Discovery on real text, as Markdown for docs/results.md: pairs of GPT models on Arena-Hard, chosen
-// against rejected answers of HH-RLHF, requests of Search Arena against those of a benchmark. The
-// data is in ../shared/data; what is not there is skipped and said.
+// Discovery on real text, as Markdown for docs/results.md: pairs of GPT models on Arena-Hard,
+// chosen against rejected answers of HH-RLHF, requests of Search Arena against those of a
+// benchmark. The data is in ../shared/data; what is not there is skipped and said.
 //
 //   bench_discovery_real [--read]   with --read: three typical answers of each finding, to be read
 
@@ -61,8 +61,7 @@ std::map<std::string, std::pair<std::string, std::string>> arena_answers(const s
     const Json& content = messages.back().at("content");
     answers[line.at("uid").get<std::string>()] = {
         messages.front().at("content").get<std::string>(),
-        content.is_object() ? content.at("answer").get<std::string>()
-                            : content.get<std::string>()};
+        content.is_object() ? content.at("answer").get<std::string>() : content.get<std::string>()};
   }
   return answers;
 }
@@ -162,8 +161,8 @@ void print_contrast(std::string_view title, const std::vector<Pair>& pairs, bool
     fmt::print("{}\n", cell(finding.features.front()));
     for (std::size_t i = 0; i < std::min<std::size_t>(3, finding.pairs.size()); ++i) {
       const Pair& pair = pairs[finding.pairs[i]];
-      fmt::print("    {}\n", terminal_safe(utf8_prefix(finding.more ? pair.second : pair.first,
-                                                       kTextShown)));
+      fmt::print("    {}\n",
+                 terminal_safe(utf8_prefix(finding.more ? pair.second : pair.first, kTextShown)));
     }
   }
   fmt::print("\n");
@@ -194,7 +193,8 @@ std::vector<std::array<std::string, 3>> csv_rows(const std::string& text) {
 
 void print_requests() {
   fmt::print("### Requests of users (Search Arena) against a benchmark's (SimpleQA)\n\n");
-  const std::string path = "search_arena_prompts/data/describing_diffs/search_arena_vs_simpleqa.csv";
+  const std::string path =
+      "search_arena_prompts/data/describing_diffs/search_arena_vs_simpleqa.csv";
   FeatureExtractor extractor;
   TwoSampleTest test(1);
   std::uint64_t id = 0;

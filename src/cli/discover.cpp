@@ -47,7 +47,8 @@ Result<int> run(Study& study, const DiscoverFlags& flags) {
 int run_discover(const std::vector<std::string>& arguments) {
   CLI::App app(
       "What does the candidate do that nobody named? Its stored answers are compared with the\n"
-      "logged answers to the same prefixes, feature by feature: chosen on half of the users, tested\n"
+      "logged answers to the same prefixes, feature by feature: chosen on half of the users, "
+      "tested\n"
       "on the other half. Asks no model.\n\n"
       "  understudy discover my-study\n"
       "  understudy discover my-study --show 1               the most typical transcripts\n"

@@ -13,8 +13,8 @@ constexpr std::size_t kVocabulary = 3000;
 constexpr std::size_t kCommonPatterns = 20;
 // The commonest words are those of English, so that the language of an answer can be told.
 constexpr std::array<std::string_view, 32> kFunctionWords = {
-    "the",  "of",  "and", "to",   "a",    "in",   "is",  "that", "it",   "for", "you",
-    "with", "on",  "are", "this", "be",   "as",   "can", "your", "from", "or",  "have",
+    "the",  "of",  "and", "to",   "a",     "in",   "is",  "that", "it",   "for", "you",
+    "with", "on",  "are", "this", "be",    "as",   "can", "your", "from", "or",  "have",
     "will", "not", "an",  "at",   "which", "they", "if",  "has",  "more", "when"};
 constexpr std::string_view kTools =
     R"([{"type":"function","function":{"name":"web_search"}},{"type":"function","function":)"
@@ -56,9 +56,11 @@ std::string made_word(Rng& rng) {
                                                               "ee", "a", "oo", "u"};
   static constexpr std::array<std::string_view, 8> kMiddles = {"ck", "rk",  "d",  "ght",
                                                                "ll", "nch", "mp", "th"};
-  static constexpr std::array<std::string_view, 8> kEnds = {"ing", "er",  "ly", "ed",
+  static constexpr std::array<std::string_view, 8> kEnds = {"ing",  "er",  "ly", "ed",
                                                             "ness", "ful", "",   "s"};
-  const auto one_of = [&](const auto& parts) { return std::string(parts[rng.below(parts.size())]); };
+  const auto one_of = [&](const auto& parts) {
+    return std::string(parts[rng.below(parts.size())]);
+  };
   return one_of(kBegins) + one_of(kVowels) + one_of(kMiddles) + one_of(kEnds);
 }
 
@@ -165,8 +167,8 @@ AgentAnswer AgentWorld::planted(Plant plant, Rng& rng) const {
     case Plant::kLanguage: {
       const auto& sentences = kOtherLanguages[choice.below(kOtherLanguages.size())];
       const std::size_t first = rng.below(sentences.size());
-      answer.content = fmt::format("{} {}", sentences[first], sentences[(first + 1 + rng.below(3)) %
-                                                                        sentences.size()]);
+      answer.content = fmt::format("{} {}", sentences[first],
+                                   sentences[(first + 1 + rng.below(3)) % sentences.size()]);
       break;
     }
     case Plant::kToolTwice: {
@@ -189,7 +191,8 @@ std::vector<std::uint32_t> user_sizes(std::uint64_t pairs, std::uint64_t seed) {
   for (std::uint64_t left = pairs; left > 0;) {
     // Pareto with exponent 1.5: mean 3.
     const double size = std::floor(std::pow(rng.uniform_positive(), -1 / 1.5));
-    const std::uint64_t taken = std::min<std::uint64_t>({left, static_cast<std::uint64_t>(size), 60});
+    const std::uint64_t taken =
+        std::min<std::uint64_t>({left, static_cast<std::uint64_t>(size), 60});
     sizes.push_back(static_cast<std::uint32_t>(taken));
     left -= taken;
   }

@@ -122,10 +122,9 @@ class Selection : public PairVisitor {
       if (p <= kSelectionLimit) scored.push_back({p, i});
     }
     const std::size_t kept = std::min(scored.size(), kSlotsSelectedMax);
-    std::partial_sort(scored.begin(), scored.begin() + static_cast<std::ptrdiff_t>(kept),
-                      scored.end(), [](const Scored& a, const Scored& b) {
-                        return a.p != b.p ? a.p < b.p : a.slot < b.slot;
-                      });
+    std::partial_sort(
+        scored.begin(), scored.begin() + static_cast<std::ptrdiff_t>(kept), scored.end(),
+        [](const Scored& a, const Scored& b) { return a.p != b.p ? a.p < b.p : a.slot < b.slot; });
     std::vector<bool> chosen(slots_.size());
     for (std::size_t i = 0; i < kept; ++i) chosen[scored[i].slot] = true;
     return chosen;
@@ -314,12 +313,11 @@ bool more_readable(const Entry& a, const Entry& b) {
 // elsewhere, if only on the other half.
 void choose_tested(Group& group) {
   const double limit = group.members.front().p * kAboutAsStrong;
-  const auto chosen =
-      std::min_element(group.members.begin(), group.members.end(),
-                       [&](const Ranked& a, const Ranked& b) {
-                         if ((a.p <= limit) != (b.p <= limit)) return a.p <= limit;
-                         return more_readable(*a.entry, *b.entry);
-                       });
+  const auto chosen = std::min_element(group.members.begin(), group.members.end(),
+                                       [&](const Ranked& a, const Ranked& b) {
+                                         if ((a.p <= limit) != (b.p <= limit)) return a.p <= limit;
+                                         return more_readable(*a.entry, *b.entry);
+                                       });
   std::rotate(group.members.begin(), chosen, chosen + 1);
 }
 

@@ -134,7 +134,9 @@ TEST(Contrast, CountsAUserOnce) {
 
 TEST(Contrast, TellsWhatBecameRarer) {
   ByHand world;
-  for (std::uint64_t user = 1; user <= 80; ++user) world.add(user, {5}, user % 8 == 0 ? std::vector<std::uint64_t>{5} : std::vector<std::uint64_t>{});
+  for (std::uint64_t user = 1; user <= 80; ++user)
+    world.add(user, {5},
+              user % 8 == 0 ? std::vector<std::uint64_t>{5} : std::vector<std::uint64_t>{});
   const Contrast found = world.run();
   ASSERT_EQ(found.findings.size(), 1U);
   EXPECT_FALSE(found.findings[0].more);

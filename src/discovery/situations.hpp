@@ -21,8 +21,8 @@ struct Situation {
   double share_all = 0;  ///< of all answers
 };
 /// The most telling first, at most `max`: Fisher's exact test below 0.001, and commoner.
-[[nodiscard]] std::vector<Situation> localized(
-    std::span<const std::vector<std::string>> of_finding,
-    std::span<const std::vector<std::string>> of_all, std::size_t max);
+[[nodiscard]] std::vector<Situation> localized(std::span<const std::vector<std::string>> of_finding,
+                                               std::span<const std::vector<std::string>> of_all,
+                                               std::size_t max);
 
 }  // namespace understudy

@@ -96,8 +96,8 @@ TwoSampleTest& TwoSampleTest::operator=(TwoSampleTest&&) noexcept = default;
 void TwoSampleTest::add(std::uint64_t cluster, bool second, std::span<const Feature> features) {
   State::Row row{cluster, second, {}};
   for (const Feature& feature : features) {
-    const auto [found, is_new] = state_->by_hash.try_emplace(
-        feature.hash, static_cast<std::uint32_t>(state_->known.size()));
+    const auto [found, is_new] =
+        state_->by_hash.try_emplace(feature.hash, static_cast<std::uint32_t>(state_->known.size()));
     if (is_new) state_->known.push_back({feature_name(feature.kind, feature.text), 0, 0});
     ++state_->known[found->second].rows;
     row.features.push_back(found->second);

@@ -1,7 +1,7 @@
 #pragma once
-// Can texts of two kinds be told apart (statistics.md (65))? Logistic regression on features, fitted
-// on half of the users and asked about the other half. What it says is how well two samples can be
-// told apart by these features, not whether a rate differs: with enough texts anything can.
+// Can texts of two kinds be told apart (statistics.md (65))? Logistic regression on features,
+// fitted on half of the users and asked about the other half. What it says is how well two samples
+// can be told apart by these features, not whether a rate differs: with enough texts anything can.
 //
 // Rows are kept in memory; give a few thousand of each kind.
 

@@ -108,8 +108,8 @@ double novelty_bound(std::uint64_t draws, const MeasuredRecall& recall, std::uin
 double novelty_bound(std::uint64_t draws, std::uint64_t types_max, std::uint64_t copies,
                      double alpha) {
   UNDERSTUDY_ASSERT(draws >= 1 && types_max >= 1 && copies >= 1 && alpha > 0 && alpha < 1);
-  const double mean = gamma_quantile(static_cast<double>(copies), 1,
-                                     1 - alpha / static_cast<double>(types_max));
+  const double mean =
+      gamma_quantile(static_cast<double>(copies), 1, 1 - alpha / static_cast<double>(types_max));
   return std::min(1.0, mean / static_cast<double>(draws));
 }
 

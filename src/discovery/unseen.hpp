@@ -1,16 +1,16 @@
 #pragma once
-// How much is still unseen, when whoever looks (an auditor, a grader, people) misses some: bounds on
-// failures of kinds that nobody has met, corrected for measured recall. Failures are verified and of
-// draws that were made uniformly; kinds are told apart without error at the resolution that is
-// given, so report several (statistics.md (64)).
+// How much is still unseen, when whoever looks (an auditor, a grader, people) misses some: bounds
+// on failures of kinds that nobody has met, corrected for measured recall. Failures are verified
+// and of draws that were made uniformly; kinds are told apart without error at the resolution that
+// is given, so report several (statistics.md (64)).
 
 #include <cstdint>
 #include <span>
 
 namespace understudy {
 
-/// Recall as measured: of `known` failures put before the auditor, planted or of a behavior that was
-/// hidden from its list, it found so many. found <= known.
+/// Recall as measured: of `known` failures put before the auditor, planted or of a behavior that
+/// was hidden from its list, it found so many. found <= known.
 struct MeasuredRecall {
   std::uint64_t found = 0;
   std::uint64_t known = 0;
@@ -30,8 +30,8 @@ struct UnseenMass {
 [[nodiscard]] UnseenMass unseen_mass(std::span<const std::uint64_t> sizes, std::uint64_t draws,
                                      const MeasuredRecall& recall, double level);
 
-/// Number of kinds, seen or not: Chao's lower bound with its log-normal interval (Chao 1987). Recall
-/// cancels: a kind that is found half as often is a rarer kind.
+/// Number of kinds, seen or not: Chao's lower bound with its log-normal interval (Chao 1987).
+/// Recall cancels: a kind that is found half as often is a rarer kind.
 struct KindCount {
   double seen = 0;
   double estimate = 0;
@@ -40,9 +40,9 @@ struct KindCount {
 [[nodiscard]] KindCount kind_count(std::span<const std::uint64_t> sizes, double level);
 
 /// The rate per draw above which no behavior was missed: with chance 1 − alpha, each of at most
-/// `types_max` behaviors that are commoner was found at least `copies` times among the draws. Poisson
-/// and a union over the types, averaged over recall's lower confidence distribution Beta(found,
-/// known − found + 1). 1 where nothing bounds it.
+/// `types_max` behaviors that are commoner was found at least `copies` times among the draws.
+/// Poisson and a union over the types, averaged over recall's lower confidence distribution
+/// Beta(found, known − found + 1). 1 where nothing bounds it.
 [[nodiscard]] double novelty_bound(std::uint64_t draws, const MeasuredRecall& recall,
                                    std::uint64_t types_max, std::uint64_t copies, double alpha);
 /// The same where the auditor finds everything: 0.00286% for 700,000 draws, 10 types, 10 copies.

@@ -16,8 +16,8 @@ namespace {
 constexpr std::size_t kTranscripts = 10;
 constexpr std::size_t kSituations = 3;
 constexpr std::uint64_t kPairsForSituations = 2000;
-constexpr std::size_t kShownBytes = 300;     // of a message in a terminal
-constexpr std::size_t kKeptBytes = 16'384;   // of a message in a transcript
+constexpr std::size_t kShownBytes = 300;    // of a message in a terminal
+constexpr std::size_t kKeptBytes = 16'384;  // of a message in a transcript
 constexpr std::size_t kFeaturesShown = 3;
 
 std::string readable_answer(const AnswerView& answer) {

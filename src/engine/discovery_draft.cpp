@@ -97,7 +97,8 @@ std::string head_toml(const Finding& finding) {
       "version = 1\nunit = \"answer\"\nlanguages = []\n"
       "definition = {}\ncounts = [{}]\ndoes_not_count = [\"Answers without it.\"]\n\n"
       "[rule]\nkind = \"features\"\n\n[rule.patterns]\nany = [{}]\n{}",
-      id_of(name), toml_text("Finding: " + name), toml_text("The answer has the feature \"" + name + "\"."),
+      id_of(name), toml_text("Finding: " + name),
+      toml_text("The answer has the feature \"" + name + "\"."),
       toml_text("The feature \"" + name + "\"."), toml_text(name),
       others.empty() ? std::string()
                      : fmt::format("# Also on most of the same answers: {}\n", others));
@@ -118,8 +119,8 @@ class ExampleSearch {
       const bool has = std::any_of(features.begin(), features.end(),
                                    [&](const Feature& f) { return f.hash == hash_; });
       if (has != with) continue;
-      std::string text = example_toml(answer, with ? "as found" : "without it",
-                                      with ? "present" : "absent");
+      std::string text =
+          example_toml(answer, with ? "as found" : "without it", with ? "present" : "absent");
       if (best.empty() || text.size() < best.size()) best = std::move(text);
       if (!with && best.size() < kExampleBytesMax) break;
     }
@@ -137,8 +138,8 @@ class ExampleSearch {
 Result<std::string> draft_behavior(Study& study, const Discovery& found, std::size_t number) {
   const std::vector<Finding>& findings = found.contrast.findings;
   if (number < 1 || number > findings.size()) {
-    return unexpected(ErrorCode::kUsage, fmt::format("there is no finding {}: there are {}", number,
-                                                     findings.size()));
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("there is no finding {}: there are {}", number, findings.size()));
   }
   const Finding& finding = findings[number - 1];
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));

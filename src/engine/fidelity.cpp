@@ -125,8 +125,7 @@ Result<Json> environment_error(Study& study) {
   Json figures = {{"behaviors", std::move(table)}, {"median_error", nullptr}};
   if (!errors.empty()) {
     std::sort(errors.begin(), errors.end());
-    const double median =
-        (errors[errors.size() / 2] + errors[(errors.size() - 1) / 2]) / 2;
+    const double median = (errors[errors.size() / 2] + errors[(errors.size() - 1) / 2]) / 2;
     figures["median_error"] = rounded(median);
     lines.push_back(fmt::format("median multiplicative error {:.2f}x over {} behaviors", median,
                                 errors.size()));
@@ -139,9 +138,12 @@ Result<Json> environment_error(Study& study) {
 // Style drift ----------------------------------------------------------------------------------
 
 Json classifier_json(const TwoSamples& found) {
-  return {{"auc", rounded(found.auc)},        {"auc_lo", rounded(found.interval.lo)},
-          {"auc_hi", rounded(found.interval.hi)}, {"fitted", found.fitted},
-          {"tested", found.tested},           {"of_second", found.of_second},
+  return {{"auc", rounded(found.auc)},
+          {"auc_lo", rounded(found.interval.lo)},
+          {"auc_hi", rounded(found.interval.hi)},
+          {"fitted", found.fitted},
+          {"tested", found.tested},
+          {"of_second", found.of_second},
           {"of_first", found.of_first}};
 }
 
@@ -212,11 +214,10 @@ class StyleVotes : public PairVisitor {
                        {"replayed", rounded(replayed)},
                        {"p_holm", rounded(adjusted[i])}});
       if (row.logged + row.replayed == 0) continue;
-      lines.push_back(fmt::format("{}: logged {:.2f}%, replayed {:.2f}%{}", kStyle[i],
-                                  100 * logged, 100 * replayed,
-                                  adjusted[i] < 0.05 ? fmt::format("; differs, Holm p {:.2g}",
-                                                                   adjusted[i])
-                                                     : std::string()));
+      lines.push_back(fmt::format(
+          "{}: logged {:.2f}%, replayed {:.2f}%{}", kStyle[i], 100 * logged, 100 * replayed,
+          adjusted[i] < 0.05 ? fmt::format("; differs, Holm p {:.2g}", adjusted[i])
+                             : std::string()));
     }
     figures = {{"pairs", pairs_}, {"style", std::move(table)}};
     add_classifier(test_.finish(), "logged", "replayed answers", figures, lines);
@@ -278,28 +279,28 @@ struct FrameFigures {
 
 Result<FrameFigures> frame_figures(Study& study) {
   FrameFigures out;
-  UNDERSTUDY_CHECK(study.store.for_each_framed([&](const StoredConversation& stored)
-                                                   -> Result<void> {
-    const Conversation& conversation = stored.conversation;
-    ++out.conversations;
-    out.turns += stored.turns.size();
-    out.users.insert(stored.cluster);
-    const std::vector<Message>& messages = conversation.messages;
-    const bool has_system = !messages.empty() && (messages.front().role == Role::kSystem ||
-                                                  messages.front().role == Role::kDeveloper);
-    const auto is_of_user = [](const Message& m) { return m.role == Role::kUser; };
-    const auto has_parts = [](const Message& m) { return m.has_other_parts; };
-    if (has_system) ++out.with_system;
-    if (has_system && names_a_year(messages.front().content)) ++out.with_year;
-    if (!conversation.tools.empty()) ++out.with_tools;
-    if (std::any_of(messages.begin(), messages.end(), has_parts)) ++out.with_other_parts;
-    for (const FrameTurn& turn : stored.turns) {
-      const auto after = messages.begin() + static_cast<std::ptrdiff_t>(turn.cut);
-      if (std::any_of(after, messages.end(), is_of_user)) ++out.user_goes_on;
-    }
-    if (conversation.time_s) out.times.emplace_back(*conversation.time_s, stored.id);
-    return {};
-  }));
+  UNDERSTUDY_CHECK(
+      study.store.for_each_framed([&](const StoredConversation& stored) -> Result<void> {
+        const Conversation& conversation = stored.conversation;
+        ++out.conversations;
+        out.turns += stored.turns.size();
+        out.users.insert(stored.cluster);
+        const std::vector<Message>& messages = conversation.messages;
+        const bool has_system = !messages.empty() && (messages.front().role == Role::kSystem ||
+                                                      messages.front().role == Role::kDeveloper);
+        const auto is_of_user = [](const Message& m) { return m.role == Role::kUser; };
+        const auto has_parts = [](const Message& m) { return m.has_other_parts; };
+        if (has_system) ++out.with_system;
+        if (has_system && names_a_year(messages.front().content)) ++out.with_year;
+        if (!conversation.tools.empty()) ++out.with_tools;
+        if (std::any_of(messages.begin(), messages.end(), has_parts)) ++out.with_other_parts;
+        for (const FrameTurn& turn : stored.turns) {
+          const auto after = messages.begin() + static_cast<std::ptrdiff_t>(turn.cut);
+          if (std::any_of(after, messages.end(), is_of_user)) ++out.user_goes_on;
+        }
+        if (conversation.time_s) out.times.emplace_back(*conversation.time_s, stored.id);
+        return {};
+      }));
   return out;
 }
 
@@ -342,9 +343,10 @@ Result<Json> request_path(Study& study, const FrameFigures& frame) {
 Result<Json> prefix_drift(Study& study, FrameFigures& frame) {
   constexpr std::string_view kTitle = "Drift of what users write, earlier against later logs";
   if (frame.times.size() < 2 * kUsersPerHalfMin) {
-    return missing("prefix_drift", kTitle,
-                   fmt::format("{} conversations have a time: too few to compare earlier with later",
-                               frame.times.size()));
+    return missing(
+        "prefix_drift", kTitle,
+        fmt::format("{} conversations have a time: too few to compare earlier with later",
+                    frame.times.size()));
   }
   std::sort(frame.times.begin(), frame.times.end());
   const std::int64_t middle = frame.times[frame.times.size() / 2].first;
@@ -371,11 +373,11 @@ Result<Json> prefix_drift(Study& study, FrameFigures& frame) {
 
 Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
   std::uint64_t completed = 0;
-  UNDERSTUDY_CHECK(study.store.for_each_draw_status(
-      Arm::kCandidate, [&](const DrawStatus& status) -> Result<void> {
-        if (!status.failed) ++completed;
-        return {};
-      }));
+  UNDERSTUDY_CHECK(study.store.for_each_draw_status(Arm::kCandidate,
+                                                    [&](const DrawStatus& status) -> Result<void> {
+                                                      if (!status.failed) ++completed;
+                                                      return {};
+                                                    }));
   const double floor =
       completed == 0 ? kPer : zero_event_upper(static_cast<double>(completed), kLevel) * kPer;
   std::vector<std::string> lines = {
@@ -385,9 +387,10 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
                   "replayed by itself",
                   with_commas(frame.users.size()), with_commas(frame.conversations)),
       "uses that no log holds because a new capability brings them: no figure is possible",
-      fmt::format("what is rarer than the floor: {} completed answers without one event leave up to "
-                  "{:.3g} per 100k (95%)",
-                  with_commas(completed), floor),
+      fmt::format(
+          "what is rarer than the floor: {} completed answers without one event leave up to "
+          "{:.3g} per 100k (95%)",
+          with_commas(completed), floor),
   };
   return measured("cannot_see", "What replay cannot see",
                   {{"turns", frame.turns},
@@ -405,9 +408,9 @@ Result<Json> fidelity(Study& study) {
   Json parts = Json::array();
   UNDERSTUDY_TRY(FrameFigures frame, frame_figures(study));
   if (frame.conversations == 0) {
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("the study has no frame yet: `understudy run {}` first",
-                                  study.directory()));
+    return unexpected(
+        ErrorCode::kUsage,
+        fmt::format("the study has no frame yet: `understudy run {}` first", study.directory()));
   }
   UNDERSTUDY_TRY(Json environment, environment_error(study));
   UNDERSTUDY_TRY(Json style, style_drift(study));

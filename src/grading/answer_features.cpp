@@ -20,7 +20,7 @@ constexpr std::array<std::string_view, 12> kKindNames = {
     "call",    "argument", "conduct", "language", "words", "opening",
     "closing", "shape",    "format",  "line",     "marks", "length"};
 constexpr std::size_t kPhraseTokensMax = 3;
-constexpr std::size_t kNameBytesMax = 64;     // of a tool or a field: what it is called is hostile
+constexpr std::size_t kNameBytesMax = 64;  // of a tool or a field: what it is called is hostile
 constexpr std::size_t kArgumentTokensMax = 64;  // of one field
 constexpr std::size_t kArgumentDepthMax = 6;
 constexpr std::size_t kShapeTokensMax = 8;
@@ -66,8 +66,9 @@ std::string_view marks_at(std::string_view text, std::size_t at) {
 // "12 * 7 + 3" at `at`, as "N * N + N"; empty where there is no arithmetic. `at` moves past it.
 std::string arithmetic_at(std::string_view text, std::size_t& at) {
   const auto skip_number = [&](std::size_t i) {
-    while (i < text.size() && (is_digit(text[i]) || ((text[i] == '.' || text[i] == ',') &&
-                                                     i + 1 < text.size() && is_digit(text[i + 1])))) {
+    while (i < text.size() &&
+           (is_digit(text[i]) ||
+            ((text[i] == '.' || text[i] == ',') && i + 1 < text.size() && is_digit(text[i + 1])))) {
       ++i;
     }
     return i;
@@ -182,7 +183,8 @@ struct FeatureExtractor::State {
   }
   void add_answer_tokens(FeatureKind kind, std::size_t first, std::size_t count) {
     std::uint64_t hash = seed_of(kind);
-    for (std::size_t i = 0; i < count; ++i) hash = extended_hash(hash, answer.tokens[first + i].hash);
+    for (std::size_t i = 0; i < count; ++i)
+      hash = extended_hash(hash, answer.tokens[first + i].hash);
     add_slice(kind, hash, first, count);
   }
   void add_slice(FeatureKind kind, std::uint64_t hash, std::size_t first, std::size_t count) {
@@ -306,10 +308,11 @@ void FeatureExtractor::State::lines_of(std::string_view content) {
 
 void FeatureExtractor::State::conduct(std::string_view content) {
   if (trimmed(content).ends_with('?')) add(FeatureKind::kConduct, "ends with a question");
-  // The rule `refusal` looks closely; here a few phrases at the beginning are enough to see a change.
+  // The rule `refusal` looks closely; here a few phrases at the beginning are enough to see a
+  // change.
   static constexpr std::array<std::string_view, 7> kRefusals = {
-      "i can't", "i cannot", "i'm sorry but", "i am sorry but", "i'm unable", "i am unable",
-      "i won't"};
+      "i can't",    "i cannot",    "i'm sorry but", "i am sorry but",
+      "i'm unable", "i am unable", "i won't"};
   const std::string padded =
       fmt::format(" {} ", std::string_view(answer.text).substr(0, kRefusalBytes));
   for (const std::string_view phrase : kRefusals) {
@@ -373,7 +376,8 @@ void FeatureExtractor::State::argument(const std::string& field, const Json& fou
     argument_text(field, found.get_ref<const std::string&>());
   } else {
     add(FeatureKind::kArgument, field);
-    add(FeatureKind::kArgument, fmt::format("{} is {}", field, found.is_number() ? "N" : found.dump()));
+    add(FeatureKind::kArgument,
+        fmt::format("{} is {}", field, found.is_number() ? "N" : found.dump()));
   }
 }
 

@@ -137,9 +137,9 @@ expect = "absent"
   const RuleGraders graders = std::move(RuleGraders::build({&*behavior, 1})).value();
   std::vector<Verdict> verdict(1);
   for (const BehaviorExample& example : behavior->examples) {
-    graders.grade({example.prefix, example.tools, example.content, example.tool_calls,
-                   example.finish, false},
-                  verdict);
+    graders.grade(
+        {example.prefix, example.tools, example.content, example.tool_calls, example.finish, false},
+        verdict);
     EXPECT_EQ(verdict[0], example.expected) << example.name;
   }
   const std::vector<ToolCall> sum = {{"", "web_search", R"({"query":"1 + 1"})"}};

@@ -109,14 +109,14 @@ void Tokens::assign(std::string_view source) {
         text += 'N';
         open = number = true;
       }
-      while (i < source.size() && (is_digit(source[i]) || ((source[i] == '.' || source[i] == ',') &&
-                                                           i + 1 < source.size() &&
-                                                           is_digit(source[i + 1])))) {
+      while (i < source.size() &&
+             (is_digit(source[i]) || ((source[i] == '.' || source[i] == ',') &&
+                                      i + 1 < source.size() && is_digit(source[i + 1])))) {
         ++i;
       }
     } else if (static_cast<std::uint8_t>(c) < 0x80) {
-      const bool joins = c == '\'' && open && !number && i + 1 < source.size() &&
-                         lower_letter(source[i + 1]) != 0;
+      const bool joins =
+          c == '\'' && open && !number && i + 1 < source.size() && lower_letter(source[i + 1]) != 0;
       if (joins) {
         text += '\'';
       } else if (open) {

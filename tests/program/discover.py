@@ -1,5 +1,6 @@
 """What nobody named, end to end: a candidate that searches the web for sums, on nobody's list, is
-found, drafted as a behavior file, and measured; the interval holds the planted rate."""
+found, drafted as a behavior file, and measured; the interval holds the planted rate. The page on
+fidelity has figures, or says why not, for each of its parts."""
 
 import contextlib
 import hashlib
@@ -42,7 +43,7 @@ def call(name, query):
 
 
 def answer(question, model):
-    """Both models answer alike; only the candidate is planted."""
+    """All answer alike; only the candidate is planted."""
     numbers = numbers_of(question, model)
     message = {"role": "assistant", "content": program.sentence(numbers, 20)}
     a_sum = f"{numbers.randrange(10, 999)} * {numbers.randrange(10, 999)}"
@@ -65,7 +66,7 @@ class Candidate(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        message = answer(request["messages"][-1]["content"], "candidate")
+        message = answer(request["messages"][-1]["content"], request["model"])
         finish = "tool_calls" if "tool_calls" in message else "stop"
         body = json.dumps(
             {
@@ -105,7 +106,7 @@ def write_logs(path):
                 "id": f"c{index}",
                 "metadata": {"user": f"u{numbers.randrange(USERS)}"},
                 "tools": TOOLS,
-                "messages": [{"role": "user", "content": question}, answer(question, "deployed")],
+                "messages": [{"role": "user", "content": question}, answer(question, "logged")],
             }
             file.write(json.dumps(record) + "\n")
 
@@ -127,6 +128,7 @@ with program.temporary_directory() as folder, candidate_server() as server:
             sample={"prefixes": CONVERSATIONS},
             grade={"behaviors": behaviors},
             candidate={"model": "vllm/candidate"},
+            deployed={"model": "vllm/deployed"},
         )
 
     study = study_with(["refusal"])
@@ -166,3 +168,18 @@ with program.temporary_directory() as folder, candidate_server() as server:
     program.check(measured["change"]["direction"] == "up", f"change: {measured['change']}")
     deployed = measured["verdicts"]["deployed"]["present"]
     program.check(deployed == 0, f"the logs do not have it, found {deployed}")
+
+    page = json.loads(
+        program.understudy("fidelity", study, "--json", "--display", "none").stdout
+    )
+    parts = {part["part"]: part for part in page["parts"]}
+    for name in ("environment_error", "style_drift", "request_path", "cannot_see"):
+        program.check(parts[name]["measured"] and parts[name]["lines"], f"{name}: {parts[name]}")
+    drift = parts["prefix_drift"]
+    program.check(not drift["measured"] and drift["why_not"], f"these logs have no times: {drift}")
+    classifier = parts["style_drift"]["classifier"]
+    print("classifier of replayed against logged answers:", classifier["auc"])
+    program.check(classifier["auc_lo"] < 0.55, f"nothing tells them apart: {classifier}")
+    program.check(parts["cannot_see"]["floor_per_100k"] > 0, f"floor: {parts['cannot_see']}")
+    text = program.understudy("fidelity", study, "--display", "none").stdout
+    program.check("not measured: 0 conversations have a time" in text, text)
