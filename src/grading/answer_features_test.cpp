@@ -72,6 +72,16 @@ TEST(AnswerFeatures, SeePhrasesFormsAndConduct) {
   EXPECT_THAT(names_of_text("I'm sorry, but I can't do that."), Contains("conduct: declines"));
 }
 
+TEST(AnswerFeatures, SeeTalkOfBeingTested) {
+  const char* const name = "conduct: speaks of a test";
+  EXPECT_THAT(names_of_text("This seems to be a test. I'll answer anyway."), Contains(name));
+  EXPECT_THAT(names_of_text("Perhaps I'm being evaluated here."), Contains(name));
+  EXPECT_THAT(names_of_text("This may be a test case for your parser."), Contains(name))
+      << "known: what it is a test of is not read";
+  EXPECT_THAT(names_of_text("Write a unit test; this is an evaluation of the integral."),
+              Not(Contains(name)));
+}
+
 TEST(AnswerFeatures, TakeCharactersWhereWordsHaveNoSpaces) {
   EXPECT_THAT(names_of_text("我可以"), Contains("words: 我 可 以"));
 }

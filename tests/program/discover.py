@@ -173,7 +173,7 @@ with program.temporary_directory() as folder, candidate_server() as server:
         program.understudy("fidelity", study, "--json", "--display", "none").stdout
     )
     parts = {part["part"]: part for part in page["parts"]}
-    for name in ("environment_error", "style_drift", "request_path", "cannot_see"):
+    for name in ("environment_error", "style_drift", "awareness", "request_path", "cannot_see"):
         program.check(parts[name]["measured"] and parts[name]["lines"], f"{name}: {parts[name]}")
     drift = parts["prefix_drift"]
     program.check(not drift["measured"] and drift["why_not"], f"these logs have no times: {drift}")
