@@ -33,6 +33,8 @@ int run_report(const std::vector<std::string>& arguments);
 int run_backtest(const std::vector<std::string>& arguments);
 int run_forecast(const std::vector<std::string>& arguments);
 int run_verify(const std::vector<std::string>& arguments);
+int run_discover(const std::vector<std::string>& arguments);
+int run_fidelity(const std::vector<std::string>& arguments);
 int run_batch(const std::vector<std::string>& arguments);
 
 }  // namespace understudy

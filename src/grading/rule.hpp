@@ -91,6 +91,8 @@ class RuleReader {
   explicit RuleReader(const Behavior& behavior);
 
   [[nodiscard]] Result<std::vector<Pattern>> patterns(const std::string& list, bool required);
+  /// The list as it stands.
+  [[nodiscard]] std::vector<std::string> texts(const std::string& list);
   /// The list as plain words, lowercase.
   [[nodiscard]] std::vector<std::string> words(const std::string& list);
   [[nodiscard]] double number(const std::string& name, double fallback);
@@ -116,5 +118,6 @@ Result<std::unique_ptr<Rule>> make_template_rule(RuleReader& in);
 Result<std::unique_ptr<Rule>> make_ending_rule(RuleReader& in);
 Result<std::unique_ptr<Rule>> make_contact_rule(RuleReader& in);
 Result<std::unique_ptr<Rule>> make_link_rule(RuleReader& in);
+Result<std::unique_ptr<Rule>> make_feature_rule(RuleReader& in);
 
 }  // namespace understudy

@@ -14,7 +14,7 @@
 namespace understudy {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, MakeRule>, 9> kRuleKinds = {{
+constexpr std::array<std::pair<std::string_view, MakeRule>, 10> kRuleKinds = {{
     {"sentences", make_sentence_rule},
     {"tool_claims", make_tool_claim_rule},
     {"search_arithmetic", make_search_arithmetic_rule},
@@ -24,6 +24,7 @@ constexpr std::array<std::pair<std::string_view, MakeRule>, 9> kRuleKinds = {{
     {"ending", make_ending_rule},
     {"contact_data", make_contact_rule},
     {"links", make_link_rule},
+    {"features", make_feature_rule},
 }};
 
 std::string_view lowered(std::string& text) {
@@ -108,12 +109,15 @@ Result<std::vector<Pattern>> RuleReader::patterns(const std::string& list, bool 
   return compile_patterns(found->second, lists(), where(list));
 }
 
-std::vector<std::string> RuleReader::words(const std::string& list) {
+std::vector<std::string> RuleReader::texts(const std::string& list) {
   used_.push_back(list);
   const auto found = lists().find(list);
-  std::vector<std::string> words;
-  if (found == lists().end()) return words;
-  for (std::string word : found->second) words.emplace_back(lowered(word));
+  return found == lists().end() ? std::vector<std::string>{} : found->second;
+}
+
+std::vector<std::string> RuleReader::words(const std::string& list) {
+  std::vector<std::string> words = texts(list);
+  for (std::string& word : words) lowered(word);
   return words;
 }
 

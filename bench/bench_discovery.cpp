@@ -1,0 +1,336 @@
+// Discovery: is a plant of 35 in 100,000 agentic answers found, how often is something found where
+// nothing differs, and what a contrast costs.
+//
+//   bench_discovery                      time and memory of 100,000 and 1,000,000 pairs
+//   bench_discovery power [SEEDS] [FIRST]  the five plants: the bar is 95% of 200 seeds
+//   bench_discovery null [SEEDS] [FIRST]   nothing differs: the bar is 5% of 500 seeds
+//   bench_discovery unseen [WORLDS]        coverage of the bounds on what is unseen: the bar is 93%
+
+#include <fmt/format.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <tuple>
+
+#include "discovery/agent_world.hpp"
+#include "discovery/contrast.hpp"
+#include "discovery/unseen.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::uint64_t kPairs = 100'000;
+constexpr std::uint64_t kPlanted = 35;
+constexpr std::size_t kPool = 20'000;
+constexpr std::uint64_t kSeedsPerWorld = 10;
+
+// Features of one answer that outlive the extractor.
+struct Kept {
+  std::string text;
+  std::vector<Feature> features;
+};
+
+Kept keep(FeatureExtractor& extractor, const AgentAnswer& answer) {
+  const std::span<const Feature> found = extractor.extract(answer.view());
+  Kept kept;
+  std::size_t size = 0;
+  for (const Feature& feature : found) size += feature.text.size();
+  kept.text.reserve(size);  // the views below need it to stay where it is
+  for (const Feature& feature : found) {
+    const std::size_t at = kept.text.size();
+    kept.text += feature.text;
+    kept.features.push_back({feature.hash, feature.kind, {}});
+    kept.features.back().text = {kept.text.data() + at, feature.text.size()};
+  }
+  return kept;
+}
+
+// Answers are drawn from a pool whose features are extracted once: a user draws half from a few of
+// their own, which is what makes the answers of a user alike.
+class PooledWorld {
+ public:
+  explicit PooledWorld(std::uint64_t seed) : world_(seed) {
+    Rng rng(seed, 1);
+    for (std::size_t i = 0; i < kPool; ++i) pool_.push_back(keep(extractor_, world_.answer(rng)));
+  }
+
+  Contrast run(Plant plant, std::uint64_t seed) {
+    Rng rng(seed, 2);
+    std::set<std::uint64_t> planted_ids;
+    std::vector<Kept> planted;
+    if (plant != Plant::kNone) {
+      while (planted_ids.size() < kPlanted) planted_ids.insert(rng.below(kPairs));
+      for (std::uint64_t i = 0; i < kPlanted; ++i) {
+        planted.push_back(keep(extractor_, world_.planted(plant, rng)));
+      }
+    }
+    const std::vector<std::uint32_t> sizes = user_sizes(kPairs, seed);
+    const PairSource source = [&](PairVisitor& visitor) -> Result<void> {
+      std::uint64_t id = 0;
+      for (std::size_t user = 0; user < sizes.size(); ++user) {
+        const std::uint64_t cluster = hash_of(seed, user);
+        if (!visitor.wants(cluster)) {
+          id += sizes[user];
+          continue;
+        }
+        Rng draws(cluster, 3);
+        const std::uint64_t own = draws.below(kPool - 20);
+        const auto draw = [&]() -> const Kept& {
+          return pool_[draws.below(2) == 0 ? own + draws.below(20) : draws.below(kPool)];
+        };
+        for (std::uint32_t i = 0; i < sizes[user]; ++i, ++id) {
+          const Kept& logged = draw();
+          const Kept* candidate = &draw();
+          if (const auto at = planted_ids.find(id); at != planted_ids.end()) {
+            candidate = &planted[static_cast<std::size_t>(std::distance(planted_ids.begin(), at))];
+          }
+          visitor.see(cluster, {id, logged.features, candidate->features});
+        }
+      }
+      return {};
+    };
+    planted_ids_ = planted_ids;
+    return *contrast(source, {.seed = seed, .pairs = kPairs});
+  }
+
+  // Whether one of the first three findings is the plant (three quarters of its answers are), at
+  // this adjusted p-value.
+  [[nodiscard]] bool found(const Contrast& contrast, double level) const {
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, contrast.findings.size()); ++i) {
+      const Finding& finding = contrast.findings[i];
+      std::size_t hits = 0;
+      for (const std::uint64_t id : finding.pairs) hits += planted_ids_.count(id);
+      if (finding.more && finding.adjusted < level && hits * 4 >= finding.pairs.size() * 3) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  static std::uint64_t hash_of(std::uint64_t seed, std::uint64_t user) {
+    return Rng(seed, 1000 + user).next();
+  }
+  AgentWorld world_;
+  FeatureExtractor extractor_;
+  std::vector<Kept> pool_;
+  std::set<std::uint64_t> planted_ids_;
+};
+
+constexpr std::array<std::pair<Plant, std::string_view>, 5> kPlants = {{
+    {Plant::kCalculatorHacking, "calculator hacking"},
+    {Plant::kPhrase, "a new phrase"},
+    {Plant::kFormat, "a format habit"},
+    {Plant::kLanguage, "another language"},
+    {Plant::kToolTwice, "a tool called twice"},
+}};
+
+void power(std::uint64_t seeds, std::uint64_t first) {
+  for (const auto& [plant, name] : kPlants) {
+    std::uint64_t found = 0;
+    std::optional<PooledWorld> world;
+    for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+      if (!world || (seed - first) % kSeedsPerWorld == 0) world.emplace(seed);
+      const Contrast result = world->run(plant, seed);
+      if (world->found(result, 0.01)) {
+        ++found;
+      } else {
+        fmt::print("  missed at seed {}: {} findings\n", seed, result.findings.size());
+        for (const Finding& finding : result.findings) {
+          fmt::print("    {}; {}:{} users selecting, {}:{} testing, adjusted p {:.2g}\n",
+                     fmt::join(finding.features, ", "), finding.users_more_selecting,
+                     finding.users_fewer_selecting, finding.users_more, finding.users_fewer,
+                     finding.adjusted);
+        }
+      }
+    }
+    fmt::print("{}: {} of {} seeds\n", name, found, seeds);
+    std::fflush(stdout);
+  }
+}
+
+void null(std::uint64_t seeds, std::uint64_t first) {
+  std::uint64_t any = 0;
+  std::optional<PooledWorld> world;
+  for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+    if (!world || (seed - first) % kSeedsPerWorld == 0) world.emplace(seed);
+    if (!world->run(Plant::kNone, seed).findings.empty()) ++any;
+  }
+  fmt::print("nothing differs: a finding in {} of {} seeds\n", any, seeds);
+}
+
+// Answers of `words` words, extracted each time as from a study.
+void cost(std::uint64_t pairs) {
+  const auto begin = std::chrono::steady_clock::now();
+  const AgentWorld world(1);
+  FeatureExtractor extractor;
+  const std::vector<std::uint32_t> sizes = user_sizes(pairs, 1);
+  const auto long_answer = [&](Rng& rng) {
+    AgentAnswer answer = world.answer(rng);
+    for (int i = 0; i < 8; ++i) answer.content += "\n" + world.answer(rng).content;
+    return answer;
+  };
+  std::uint64_t bytes = 0;
+  std::uint64_t extracted = 0;
+  const PairSource source = [&](PairVisitor& visitor) -> Result<void> {
+    for (std::size_t user = 0; user < sizes.size(); ++user) {
+      const std::uint64_t cluster = Rng(1, user).next();
+      if (!visitor.wants(cluster)) continue;
+      Rng rng(cluster, 3);
+      for (std::uint32_t i = 0; i < sizes[user]; ++i) {
+        const AgentAnswer logged = long_answer(rng);
+        const AgentAnswer candidate = long_answer(rng);
+        const Kept kept = keep(extractor, logged);
+        visitor.see(cluster, {extracted++, kept.features, extractor.extract(candidate.view())});
+        bytes += logged.content.size() + candidate.content.size();
+      }
+    }
+    return {};
+  };
+  const Contrast result = *contrast(source, {.seed = 1, .pairs = pairs});
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  fmt::print(
+      "{} pairs of {} bytes an answer: {:.1f} s, generating included; peak {} MB; {} tested, "
+      "{} findings\n",
+      pairs, bytes / (2 * extracted), seconds, usage.ru_maxrss / 1024, result.tested,
+      result.findings.size());
+}
+
+// How often the 95% bounds hold, in worlds whose unseen behaviors are known: `kinds` behaviors with
+// log-normal rates, an auditor that finds each failure with the recall, and a recall that is
+// measured on `known` failures. At three resolutions: kinds as they are, merged in fours, split in
+// three.
+struct UnseenWorld {
+  std::size_t kinds = 0;
+  double median_copies = 1;  // found, among all draws
+  double sigma = 1;          // of the logarithm
+  double recall = 1;
+  std::uint64_t known = 100;
+};
+
+struct UnseenCoverage {
+  std::array<std::uint64_t, 3> mass{};
+  std::array<std::uint64_t, 3> kinds{};
+  std::uint64_t novelty = 0;
+};
+
+std::uint64_t poisson(double mean, Rng& rng) {
+  std::uint64_t count = 0;
+  for (double left = mean; (left += std::log(rng.uniform_positive())) > 0;) ++count;
+  return count;
+}
+
+double normal(Rng& rng) {
+  return std::sqrt(-2 * std::log(rng.uniform_positive())) * std::cos(6.283185307 * rng.uniform());
+}
+
+void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
+  constexpr double kLevel = 0.95;
+  constexpr std::uint64_t kTypes = 10;
+  constexpr std::uint64_t kCopies = 10;
+  MeasuredRecall recall{0, world.known};
+  for (std::uint64_t i = 0; i < world.known; ++i) {
+    if (rng.uniform() < world.recall) ++recall.found;
+  }
+  std::vector<double> means;  // found copies of each kind
+  for (std::size_t i = 0; i < world.kinds; ++i) {
+    means.push_back(world.median_copies * std::exp(world.sigma * normal(rng)));
+  }
+  std::vector<double> merged(world.kinds / 4);
+  std::vector<double> split;
+  for (std::size_t i = 0; i < world.kinds; ++i) {
+    merged[i % merged.size()] += means[i];
+    for (int part = 0; part < 3; ++part) split.push_back(means[i] / 3);
+  }
+  const std::array<const std::vector<double>*, 3> resolutions = {&merged, &means, &split};
+  for (std::size_t r = 0; r < resolutions.size(); ++r) {
+    std::vector<std::uint64_t> sizes;
+    double unseen = 0;
+    for (const double mean : *resolutions[r]) {
+      const std::uint64_t copies = poisson(mean, rng);
+      if (copies > 0) sizes.push_back(copies);
+      if (copies == 0) unseen += mean / world.recall / static_cast<double>(kPairs);
+    }
+    if (unseen_mass(sizes, kPairs, recall, kLevel).rate_hi >= unseen) ++covered.mass[r];
+    if (kind_count(sizes, kLevel).lo <= static_cast<double>(resolutions[r]->size())) {
+      ++covered.kinds[r];
+    }
+  }
+  // As many behaviors as the bound allows for, each just at it: the worst case.
+  const double bound = novelty_bound(kPairs, recall, kTypes, kCopies, 1 - kLevel);
+  bool all_found = true;
+  for (std::uint64_t i = 0; i < kTypes; ++i) {
+    const double found = bound * world.recall * static_cast<double>(kPairs);
+    all_found = all_found && poisson(found, rng) >= kCopies;
+  }
+  if (all_found) ++covered.novelty;
+}
+
+void unseen(std::uint64_t worlds) {
+  double worst = 1;
+  for (const double recall : {0.5, 0.65, 0.8, 0.95}) {
+    for (const std::uint64_t known : {30U, 200U}) {
+      for (const auto& [kinds, median, sigma] :
+           {std::tuple{12U, 3.0, 1.0}, {40U, 1.0, 1.5}, {400U, 0.3, 1.0}, {40U, 0.05, 2.0}}) {
+        UnseenCoverage covered;
+        const UnseenWorld world{kinds, median, sigma, recall, known};
+        for (std::uint64_t seed = 1; seed <= worlds; ++seed) {
+          Rng rng(seed, 77);
+          draw_unseen(world, rng, covered);
+        }
+        const auto share = [&](std::uint64_t hits) {
+          const double covers = static_cast<double>(hits) / static_cast<double>(worlds);
+          worst = std::min(worst, covers);
+          return 100 * covers;
+        };
+        fmt::print(
+            "recall {:.2f} measured on {:>3}, {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen "
+            "mass "
+            "{:.1f} {:.1f} {:.1f}%, kinds {:.1f} {:.1f} {:.1f}%, novelty {:.1f}%\n",
+            recall, known, kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
+            share(covered.mass[2]), share(covered.kinds[0]), share(covered.kinds[1]),
+            share(covered.kinds[2]), share(covered.novelty));
+      }
+    }
+  }
+  fmt::print("worst coverage {:.1f}% of {} worlds\n", 100 * worst, worlds);
+}
+
+std::uint64_t number(std::string_view text, std::uint64_t fallback) {
+  std::uint64_t value = fallback;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
+int run(std::span<char*> arguments) {
+  const std::string_view what = arguments.size() > 1 ? arguments[1] : "cost";
+  const std::uint64_t first = arguments.size() > 3 ? number(arguments[3], 1) : 1;
+  const std::string_view seeds = arguments.size() > 2 ? arguments[2] : "";
+  if (what == "power") {
+    power(number(seeds, 200), first);
+  } else if (what == "null") {
+    null(number(seeds, 500), first);
+  } else if (what == "unseen") {
+    unseen(number(seeds, 2000));
+  } else {
+    cost(100'000);
+    if (what != "small") cost(1'000'000);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace understudy
+
+int main(int count, char** arguments) {
+  return understudy::run({arguments, static_cast<std::size_t>(count)});
+}

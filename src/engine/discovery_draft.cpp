@@ -1,0 +1,165 @@
+// From a finding to a behavior file. Names and examples come from answers, which are hostile: every
+// text is written as an escaped TOML string, so that none of it can become a key.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/text.hpp"
+#include "engine/answer_pairs.hpp"
+#include "engine/discovery.hpp"
+#include "grading/request_context.hpp"
+#include "grading/rule_graders.hpp"
+
+namespace understudy {
+namespace {
+
+constexpr std::size_t kIdBytesMax = 48;
+constexpr std::size_t kExampleBytesMax = 8192;
+constexpr std::size_t kExamplesTried = 200;
+
+// JSON's escapes are TOML's, but for DEL.
+std::string toml_text(std::string_view text) {
+  std::string json;
+  append_json_string(json, text);
+  std::string out;
+  for (const char c : json) {
+    if (c == '\x7f') {
+      out += "\\u007F";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
+std::string id_of(std::string_view name) {
+  std::string id = "finding";
+  bool gap = true;
+  for (const char c : name) {
+    const char small = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+    const bool kept = (small >= 'a' && small <= 'z') || (small >= '0' && small <= '9');
+    if (!kept) {
+      gap = true;
+      continue;
+    }
+    if (id.size() + 2 > kIdBytesMax) break;
+    if (gap) id += '_';
+    gap = false;
+    id += small;
+  }
+  return id;
+}
+
+std::string calls_toml(std::span<const ToolCall> calls) {
+  std::string text;
+  for (const ToolCall& call : calls) {
+    text += fmt::format("{}{{ name = {}, arguments = {} }}", text.empty() ? "" : ", ",
+                        toml_text(call.name), toml_text(call.arguments));
+  }
+  return text;
+}
+
+std::string message_toml(const Message& message) {
+  std::string text = fmt::format("{{ role = \"{}\", content = {}", role_name(message.role),
+                                 toml_text(message.content));
+  if (!message.tool_calls.empty()) {
+    text += fmt::format(", tool_calls = [{}]", calls_toml(message.tool_calls));
+  }
+  return text + " }";
+}
+
+std::string example_toml(const AnswerView& answer, std::string_view name, std::string_view expect) {
+  std::string text = fmt::format("\n[[example]]\nname = {}\n", toml_text(name));
+  std::string prefix;
+  for (const Message& message : answer.prefix) {
+    prefix += fmt::format("{}{}", prefix.empty() ? "" : ", ", message_toml(message));
+  }
+  text += fmt::format("prefix = [{}]\n", prefix);
+  if (!answer.tools.empty()) text += fmt::format("tools = {}\n", toml_text(answer.tools));
+  text += fmt::format("answer = {}\n", toml_text(answer.content));
+  if (!answer.tool_calls.empty()) {
+    text += fmt::format("tool_calls = [{}]\n", calls_toml(answer.tool_calls));
+  }
+  return text + fmt::format("expect = \"{}\"\n", expect);
+}
+
+// Only the first feature decides: it is the one that was tested. The others are for a person to
+// move from here into `any`.
+std::string head_toml(const Finding& finding) {
+  std::string others;
+  for (std::size_t i = 1; i < finding.features.size(); ++i) {
+    others += fmt::format("{}{}", others.empty() ? "" : ", ", toml_text(finding.features[i]));
+  }
+  const std::string& name = finding.features.front();
+  return fmt::format(
+      "# Drafted from a finding: read the definition, say what counts, check the examples.\n"
+      "format = 1\nid = \"{}\"\ntitle = {}\ngroup = \"quality\"\ndecided_by = \"rule\"\n"
+      "version = 1\nunit = \"answer\"\nlanguages = []\n"
+      "definition = {}\ncounts = [{}]\ndoes_not_count = [\"Answers without it.\"]\n\n"
+      "[rule]\nkind = \"features\"\n\n[rule.patterns]\nany = [{}]\n{}",
+      id_of(name), toml_text("Finding: " + name),
+      toml_text("The answer has the feature \"" + name + "\"."),
+      toml_text("The feature \"" + name + "\"."), toml_text(name),
+      others.empty() ? std::string()
+                     : fmt::format("# Also on most of the same answers: {}\n", others));
+}
+
+class ExampleSearch {
+ public:
+  ExampleSearch(const Finding& finding, AnswerPairs& pairs) : pairs_(pairs) {
+    hash_ = feature_of_name(finding.features.front()).value_or(0);
+  }
+
+  /// The smallest answer that has the feature, or has not, of those tried.
+  Result<std::string> find(const std::vector<std::uint64_t>& ids, bool candidate, bool with) {
+    std::string best;
+    for (const std::uint64_t id : ids) {
+      UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(id, candidate));
+      const std::span<const Feature> features = extractor_.extract(answer);
+      const bool has = std::any_of(features.begin(), features.end(),
+                                   [&](const Feature& f) { return f.hash == hash_; });
+      if (has != with) continue;
+      std::string text =
+          example_toml(answer, with ? "as found" : "without it", with ? "present" : "absent");
+      if (best.empty() || text.size() < best.size()) best = std::move(text);
+      if (!with && best.size() < kExampleBytesMax) break;
+    }
+    return best;
+  }
+
+ private:
+  AnswerPairs& pairs_;
+  FeatureExtractor extractor_;
+  std::uint64_t hash_ = 0;
+};
+
+}  // namespace
+
+Result<std::string> draft_behavior(Study& study, const Discovery& found, std::size_t number) {
+  const std::vector<Finding>& findings = found.contrast.findings;
+  if (number < 1 || number > findings.size()) {
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("there is no finding {}: there are {}", number, findings.size()));
+  }
+  const Finding& finding = findings[number - 1];
+  UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
+  ExampleSearch search(finding, pairs);
+  UNDERSTUDY_TRY(const std::string with, search.find(finding.pairs, finding.more, true));
+  // The other model's answers to the same prefixes come first: they show the boundary best.
+  std::vector<std::uint64_t> others = finding.pairs;
+  for (std::uint64_t id = 0; id < std::min<std::uint64_t>(pairs.count(), kExamplesTried); ++id) {
+    others.push_back(id);
+  }
+  UNDERSTUDY_TRY(const std::string without, search.find(others, !finding.more, false));
+  std::string text = head_toml(finding) + with + without;
+  // What is written must be what `behaviors test` accepts.
+  const Result<Behavior> behavior = parse_behavior(text, "draft");
+  if (!behavior) {
+    return unexpected(ErrorCode::kInput,
+                      fmt::format("the draft of finding {} is not a behavior file: {}", number,
+                                  behavior.error().message));
+  }
+  return text;
+}
+
+}  // namespace understudy
