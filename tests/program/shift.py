@@ -126,3 +126,23 @@ with program.temporary_directory() as folder, program.mock_server("--seed", "1")
     program.check('"shift_source": "placebo"' in json.dumps(spread), "forecast ignores placebos")
     one = run("one", folder / "calm.jsonl", prefixes=50, placebo={"period_days": 365})
     program.check(one["shift"]["placebo"]["reason"] == "one_period", f"{one['shift']}")
+
+    def backtest(name, *flags):
+        done = program.understudy(
+            "backtest", folder / name, "--json", "--display", "none", *flags, server=server
+        )
+        return json.loads(done.stdout)
+
+    asked = server.stats()["requests"]
+    calm = backtest("calm", "--logged")
+    program.check(calm["schema"] == "understudy.backtest/1", f"schema {calm['schema']}")
+    program.check(calm["logged"]["cut_by"] == "time" and calm["logged"]["cuts"] == 11, f"{calm}")
+    program.check(calm["replayed"] is None, "--logged replayed")
+    everything = calm["logged"]["all"]
+    program.check(everything["covered"] >= 0.9 * everything["scored"] > 0, f"{everything}")
+    program.check(everything["median_sme"] < 1.3, f"{everything}")
+    plain = backtest("plain", "--cuts", 5)
+    program.check(plain["replayed"]["cut_by"] == "halves", f"{plain['replayed']}")
+    program.check(plain["replayed"]["persistence"] == "logged answers", f"{plain['replayed']}")
+    program.check(plain["replayed"]["all"]["scored"] > 0, f"{plain['replayed']}")
+    program.check(server.stats()["requests"] == asked, "what is stored was asked again")
