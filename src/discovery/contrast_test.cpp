@@ -9,7 +9,7 @@
 namespace understudy {
 namespace {
 
-constexpr std::uint64_t kPairs = 3000;
+constexpr std::uint64_t kPairs = 1500;
 constexpr std::uint64_t kPlanted = 40;
 
 // A small world, all of it extracted once.
@@ -23,7 +23,7 @@ class SmallWorld {
     }
     for (const std::uint32_t size : user_sizes(kPairs, seed)) {
       for (std::uint32_t i = 0; i < size; ++i) {
-        users_.push_back(size == 0 ? 0 : next_user_);
+        users_.push_back(next_user_);
         const bool is_planted = planted_.contains(answers_.size());
         AgentAnswer logged = world.answer(rng);
         answers_.emplace_back(std::move(logged),
@@ -81,10 +81,10 @@ INSTANTIATE_TEST_SUITE_P(Plants, ContrastFinds,
 TEST(Contrast, FindsLittleWhereNothingDiffers) {
   SmallWorld world(Plant::kNone, 6);
   int with_findings = 0;
-  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     with_findings += world.run(seed).findings.empty() ? 0 : 1;
   }
-  EXPECT_LE(with_findings, 3) << "one in twenty halvings, and these share their answers";
+  EXPECT_LE(with_findings, 2) << "one in twenty halvings, and these share their answers";
 }
 
 // Pairs given by hand: a feature for each number.
