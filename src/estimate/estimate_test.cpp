@@ -14,6 +14,7 @@ namespace understudy {
 namespace {
 
 using testing::Contains;
+using testing::HasSubstr;
 using testing::Not;
 
 // An arm of `n` independent draws with `present` flags, all equal weights.
@@ -359,7 +360,7 @@ TEST(Estimate, ExamplesAreShownAndNeverDividedBy) {
   input.recall = {{.channel = std::string(kExamplesChannel), .positives = 3, .flagged = 1}};
   const BehaviorEstimate shown = estimate_one(input);
   EXPECT_THAT(shown.arm(Arm::kCandidate)->corrected.method, HasSubstr("screen_relative"));
-  ASSERT_EQ(shown.recall.size(), 1);
+  ASSERT_EQ(shown.recall.size(), 1U);
   EXPECT_NEAR(*shown.recall[0].hi, 0.906, 1e-3);
   EXPECT_THAT(shown.alarms, Not(Contains(Alarm::kNoRecallLabels)));
 
