@@ -44,7 +44,11 @@ std::vector<std::string> sandboxed(const SandboxOptions& options,
   append(all, {"--symlink", "usr/lib64", "/lib64"});
   append(all, {"--ro-bind-try", "/etc/alternatives", "/etc/alternatives"});
   append(all, {"--proc", "/proc", "--dev", "/dev"});
-  append(all, {"--size", std::to_string(options.temporary_bytes), "--tmpfs", "/tmp"});
+  // /dev is memory too: only what has a limit may grow.
+  for (const char* folder : {"/dev/shm", "/tmp"}) {
+    append(all, {"--size", std::to_string(options.temporary_bytes), "--tmpfs", folder});
+  }
+  append(all, {"--remount-ro", "/dev"});
   for (const SandboxMount& mount : options.mounts) {
     append(all, {mount.writable ? "--bind" : "--ro-bind", mount.host, mount.inside});
   }

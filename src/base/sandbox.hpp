@@ -31,7 +31,7 @@ struct SandboxOptions {
   std::int64_t time_ms = 10'000;
   std::uint64_t memory_bytes = std::uint64_t{1} << 30;      ///< of address space, each process
   std::uint64_t file_bytes = std::uint64_t{256} << 20;      ///< of each file
-  std::uint64_t temporary_bytes = std::uint64_t{64} << 20;  ///< of /tmp, which is memory
+  std::uint64_t temporary_bytes = std::uint64_t{64} << 20;  ///< of /tmp and /dev/shm each
   std::uint32_t processes = 64;
   std::size_t output_bytes = std::size_t{1} << 20;
 };
