@@ -160,7 +160,7 @@ void injected_failures(const std::vector<Run>& runs) {
     if (tool.errors == 0) continue;
     std::uint64_t failed = 0;
     for (std::uint64_t i = 0; i < kDraws; ++i) {
-      failed += failures.draw(1, i, 0, name) ? 1 : 0;
+      failed += failures.draw(1, i, 0, name) ? 1U : 0U;
     }
     const double injected = static_cast<double>(failed) / kDraws;
     const double error = std::sqrt(tool.rate() * (1 - tool.rate()) / kDraws);

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -29,6 +30,22 @@ std::array<int, 2> socket_pair() {
   std::array<int, 2> ends = {-1, -1};
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) != 0) return {-1, -1};
   return ends;
+}
+
+/// A file of this text that no folder holds, at its beginning; -1 where there is no room for it.
+int memory_file(std::string_view text) {
+  const int file = ::memfd_create("understudy_input", MFD_CLOEXEC);
+  while (file >= 0 && !text.empty()) {
+    const ssize_t written = ::write(file, text.data(), text.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) {
+      ::close(file);
+      return -1;
+    }
+    text.remove_prefix(static_cast<std::size_t>(written));
+  }
+  if (file >= 0) ::lseek(file, 0, SEEK_SET);
+  return file;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
@@ -102,12 +119,17 @@ Result<ChildProcess> ChildProcess::start(const ChildOptions& options) {
   ChildProcess child;
   std::array<int, 2> input = {-1, -1};
   std::array<int, 2> output = {-1, -1};
-  if (options.stdin_open) input = socket_pair();
+  const bool has_input = options.stdin_open || !options.input.empty();
+  if (options.stdin_open) {
+    input = socket_pair();
+  } else if (has_input) {
+    input[1] = memory_file(options.input);
+  }
   const bool piped = ::pipe2(output.data(), O_CLOEXEC) == 0;
   child.input_ = input[0];
   child.output_ = output[0];
   pid_t process = -EMFILE;
-  if (piped && (!options.stdin_open || input[0] >= 0)) {
+  if (piped && (!has_input || input[1] >= 0)) {
     ::fcntl(output[0], F_SETFL, O_NONBLOCK);
     process = spawn(options, input[1], output[1]);
   }

@@ -21,7 +21,8 @@ struct ChildOptions {
   std::vector<std::string> argv;  ///< argv[0] is looked for in /usr/local/bin, /usr/bin and /bin
   std::vector<std::string> environment = {"PATH=/usr/local/bin:/usr/bin:/bin", "LANG=C.UTF-8"};
   bool keep_stderr = false;  ///< into the output, as it comes; else it is dropped
-  bool stdin_open = false;   ///< write() may be used; else stdin is empty
+  bool stdin_open = false;   ///< write() may be used; else stdin is `input`
+  std::string input{};
 };
 
 class ChildProcess {

@@ -1,13 +1,20 @@
 #include "base/sandbox.hpp"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string_view>
 #include <system_error>
 #include <utility>
+
+#include "base/text.hpp"
 
 namespace understudy {
 namespace {
@@ -54,6 +61,8 @@ std::vector<std::string> sandboxed(const SandboxOptions& options,
   }
   append(all, {"--remount-ro", "/", "--chdir", options.folder, "--"});
   // Inside, where processes are counted for this namespace alone; nobody there may raise a limit.
+  // Where the machine itself runs out of memory, this goes first.
+  append(all, {"choom", "-n", "1000", "--"});
   append(all, {"prlimit", fmt::format("--as={}", options.memory_bytes),
                fmt::format("--nproc={}", options.processes),
                fmt::format("--fsize={}", options.file_bytes), "--core=0", "--nofile=1024"});
@@ -63,28 +72,67 @@ std::vector<std::string> sandboxed(const SandboxOptions& options,
 
 namespace {
 
+constexpr std::int64_t kMemoryCheckMs = 50;
+constexpr int kProcessDepthMax = 1'000;
+
+std::string content(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+/// Memory that a process and all below it hold. Where the kernel does not list children, that of
+/// the process alone: then its address space times the number of processes is the limit.
+std::uint64_t resident_bytes(const std::string& process, int depth = 0) {
+  if (depth > kProcessDepthMax) return 0;
+  const std::string folder = "/proc/" + process;
+  const std::string statm = content(folder + "/statm");  // size, then resident, in pages
+  const std::vector<std::string_view> pages = split(statm, ' ');
+  std::uint64_t resident = 0;
+  if (pages.size() > 1) {
+    std::from_chars(pages[1].data(), pages[1].data() + pages[1].size(), resident);
+  }
+  std::uint64_t sum = resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  const std::string children = content(folder + "/task/" + process + "/children");
+  for (const std::string_view child : split(children, ' ')) {
+    if (!child.empty()) sum += resident_bytes(std::string(child), depth + 1);
+  }
+  return sum;
+}
+
 Result<SandboxResult> run_unchecked(const SandboxOptions& options,
                                     const std::vector<std::string>& argv, const Clock& clock) {
   const std::int64_t deadline_ms = clock.now_ms() + options.time_ms;
   ChildOptions child_options;
   child_options.argv = sandboxed(options, argv);
   child_options.keep_stderr = true;
+  child_options.input = options.input;
   UNDERSTUDY_TRY(ChildProcess child, ChildProcess::start(child_options));
   SandboxResult result;
-  for (;;) {
-    const ChildProcess::Io io = child.read(result.output, clock, deadline_ms);
+  bool open = true;  // its output, which it may close long before its end
+  std::optional<int> status;
+  std::int64_t next_check_ms = 0;
+  // A return from within kills the child with its handle, and all in its namespace with it.
+  while (open || !status) {
+    const std::int64_t now_ms = clock.now_ms();
+    if (now_ms >= deadline_ms) break;
+    const std::int64_t until_ms = std::min(deadline_ms, now_ms + kMemoryCheckMs);
+    if (open) {
+      open = child.read(result.output, clock, until_ms) != ChildProcess::Io::kClosed;
+    } else {
+      status = child.wait(clock, until_ms);
+    }
     if (result.output.size() > options.output_bytes) {
       result.output.resize(options.output_bytes);
       result.end = SandboxResult::End::kOutputLimit;
-      return result;  // the child is killed with its handle, and all in its namespace with it
+      return result;
     }
-    if (io == ChildProcess::Io::kClosed) break;
-    if (io == ChildProcess::Io::kTimedOut) {
-      result.end = SandboxResult::End::kTimedOut;
+    if (status || now_ms < next_check_ms) continue;
+    next_check_ms = now_ms + kMemoryCheckMs;
+    if (resident_bytes(std::to_string(child.id())) > options.memory_bytes) {
+      result.end = SandboxResult::End::kMemoryLimit;
       return result;
     }
   }
-  const std::optional<int> status = child.wait(clock, deadline_ms);
   if (!status) {
     result.end = SandboxResult::End::kTimedOut;
   } else if (*status < 0) {
@@ -158,9 +206,25 @@ SandboxFolder& SandboxFolder::operator=(SandboxFolder&& other) noexcept {
   return *this;
 }
 
+namespace {
+
+/// A program may have taken from its folders the right to look into them.
+void open_folders(const fs::path& folder) {
+  ::chmod(folder.c_str(), 0700);
+  std::error_code failed;
+  for (auto it = fs::directory_iterator(folder, failed); !failed && it != fs::directory_iterator();
+       it.increment(failed)) {
+    std::error_code unknown;
+    if (it->symlink_status(unknown).type() == fs::file_type::directory) open_folders(it->path());
+  }
+}
+
+}  // namespace
+
 SandboxFolder::~SandboxFolder() {
   if (path_.empty()) return;
   std::error_code ignored;
+  open_folders(path_);
   fs::remove_all(path_, ignored);
 }
 

@@ -29,15 +29,17 @@ struct SandboxOptions {
   std::string folder = "/";              ///< where the program begins
   std::vector<std::string> environment;  ///< "NAME=value", beside PATH, LANG and HOME=/tmp
   std::int64_t time_ms = 10'000;
-  std::uint64_t memory_bytes = std::uint64_t{1} << 30;      ///< of address space, each process
+  std::uint64_t memory_bytes = std::uint64_t{1}
+                               << 30;  ///< together; no process may even reserve more
   std::uint64_t file_bytes = std::uint64_t{256} << 20;      ///< of each file
   std::uint64_t temporary_bytes = std::uint64_t{64} << 20;  ///< of /tmp and /dev/shm each
   std::uint32_t processes = 64;
   std::size_t output_bytes = std::size_t{1} << 20;
+  std::string input{};  ///< of its stdin
 };
 
 struct SandboxResult {
-  enum class End : std::uint8_t { kExited, kKilled, kTimedOut, kOutputLimit };
+  enum class End : std::uint8_t { kExited, kKilled, kTimedOut, kOutputLimit, kMemoryLimit };
   End end = End::kExited;
   int exit_code = 0;   ///< kExited: 0 to 255
   std::string output;  ///< stdout and stderr as they came, up to the limit

@@ -49,6 +49,12 @@ TEST_F(Sandbox, RunsACommandInItsFolder) {
   EXPECT_EQ(run("cat file").output, "kept\n");
 }
 
+TEST_F(Sandbox, ReadsTheInputThatItIsGiven) {
+  EXPECT_EQ(run("wc -c").output, "0\n");
+  options_.input = std::string(300'000, 'x');
+  EXPECT_EQ(run("wc -c").output, "300000\n");
+}
+
 TEST_F(Sandbox, HasNoNetwork) {
   const SandboxResult result =
       run("cat /proc/net/dev | tail -n +3 | cut -d: -f1 | tr -d ' '; "
@@ -88,6 +94,13 @@ TEST_F(Sandbox, DoesNotFollowLinksToTheHost) {
   EXPECT_FALSE(fs::exists(path));
   EXPECT_TRUE(fs::exists(outside / "secret"));
   fs::remove_all(outside);
+}
+
+TEST_F(Sandbox, LeavesNoFolderThatCannotBeRemoved) {
+  EXPECT_EQ(run("mkdir -p a/b/c && touch a/b/c/d && chmod 0 a/b/c a/b a .").exit_code, 0);
+  const std::string path = folder_->path();
+  folder_.reset();
+  EXPECT_FALSE(fs::exists(path));
 }
 
 TEST_F(Sandbox, SeesNoOtherProcesses) {
@@ -149,6 +162,19 @@ TEST_F(Sandbox, LimitsMemory) {
   const SandboxResult result =
       run("head -c 400000000 /dev/zero | tail -c 399999999 | wc -c; echo ${PIPESTATUS[1]}");
   EXPECT_EQ(result.output.find("399999999"), std::string::npos) << result.output;
+  // Each below its limit, together over it.
+  options_.memory_bytes = std::uint64_t{256} << 20;
+  EXPECT_EQ(run("for i in 1 2 3; do (head -c 120000000 /dev/zero | tail -c 119000000 | sleep 30) & "
+                "done; wait")
+                .end,
+            End::kMemoryLimit);
+  EXPECT_EQ(
+      run("exec > /dev/null 2>&1; (head -c 120000000 /dev/zero | tail -c 119000000 | sleep 30) "
+          "& (head -c 120000000 /dev/zero | tail -c 119000000 | sleep 30) & "
+          "head -c 120000000 /dev/zero | tail -c 119000000 | sleep 30")
+          .end,
+      End::kMemoryLimit)
+      << "also with its output closed";
   const SandboxResult temporary = run("head -c 100000000 /dev/zero > /tmp/x && echo wrote");
   EXPECT_EQ(temporary.output.find("wrote"), std::string::npos) << temporary.output;
 }

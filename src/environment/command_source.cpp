@@ -65,6 +65,9 @@ std::string described(const SandboxResult& result, std::int64_t time_ms) {
     case SandboxResult::End::kTimedOut:
       add(fmt::format("[stopped after {} s]", time_ms / 1000));
       break;
+    case SandboxResult::End::kMemoryLimit:
+      add("[stopped: out of memory]");
+      break;
     case SandboxResult::End::kOutputLimit:
       add("[output cut off]");
       break;

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <fstream>
+#include <iostream>
+#include <map>
 
 #include "environment/result_match.hpp"
 
@@ -190,6 +193,62 @@ TEST_F(Airline, AServerThatIsAskedLateHearsOfTheWritesOfThePrefix) {
                 R"({"reservation_id": "HATHAT"})");
   const Json found = json(call(world, "get_reservation_details", {{"reservation_id", "HATHAT"}}));
   EXPECT_EQ(found["user_id"], "mia_li_3668");
+}
+
+/// The recorded runs, as far as tools go.
+std::vector<ToolSteps> recorded_runs(const std::string& path) {
+  std::ifstream file(path);
+  const Json runs = Json::parse(file);
+  std::vector<ToolSteps> all;
+  for (const Json& run : runs) {
+    std::vector<Message> messages;
+    for (const Json& logged : run["traj"]) {
+      Message& message = messages.emplace_back();
+      message.role = logged["role"] == "tool" ? Role::kTool : Role::kAssistant;
+      if (message.role == Role::kTool) {
+        message.content = logged["content"];
+        message.tool_call_id = logged["tool_call_id"];
+      }
+      if (!logged.contains("tool_calls")) continue;
+      for (const Json& one : logged["tool_calls"]) {
+        message.tool_calls.push_back({.id = one["id"],
+                                      .name = one["function"]["name"],
+                                      .arguments = one["function"]["arguments"]});
+      }
+    }
+    all.push_back(tool_steps_of(messages));
+  }
+  return all;
+}
+
+using SlowAirline = Airline;
+
+TEST_F(SlowAirline, RecordedRunsCallByCallGiveTheRecordedResults) {
+  const MatchRules match = {.renamed_keys = {{"province", "state"}}};
+  struct {
+    std::size_t all = 0, same = 0;
+  } reads, writes;
+  std::map<std::string, int> different;
+  for (const ToolSteps& run :
+       recorded_runs(kAirline + "/../../../../historical_trajectories/gpt-4o-airline.json")) {
+    McpSource source(server(), g_clock);
+    ToolWorld world(rules_, {&source});
+    for (const ToolStep& step : run.steps) {
+      auto& count = rules_.effect(step.call.name) == ToolEffect::kRead ? reads : writes;
+      const ToolAnswer answer = world.call(step.call);
+      ++count.all;
+      if (answer.level == ToolLevel::kServer && same_result(*step.result, answer.result, match)) {
+        ++count.same;
+      } else {
+        ++different[step.call.name];
+      }
+    }
+  }
+  EXPECT_EQ(reads.all, 914U);
+  EXPECT_EQ(writes.all, 250U);
+  EXPECT_GE(reads.same * 100, reads.all * 99);
+  EXPECT_GE(writes.same * 100, writes.all * 95);
+  for (const auto& [tool, count] : different) std::cout << tool << ": " << count << " differ\n";
 }
 
 }  // namespace
