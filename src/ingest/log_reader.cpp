@@ -23,6 +23,8 @@ constexpr std::array kFormats = {
     std::pair(LogFormat::kMessages, std::string_view("messages")),
     std::pair(LogFormat::kWildChat, std::string_view("wildchat")),
     std::pair(LogFormat::kShareGpt, std::string_view("sharegpt")),
+    std::pair(LogFormat::kTauBench, std::string_view("tau_bench")),
+    std::pair(LogFormat::kSweAgent, std::string_view("swe_agent")),
 };
 
 }  // namespace

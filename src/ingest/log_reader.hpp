@@ -24,8 +24,10 @@ enum class LogFormat : std::uint8_t {
   kMessages,  ///< OpenAI chat shape: {"messages": [{"role", "content"}], "id", "metadata"}
   kWildChat,  ///< WildChat and LMSYS: {"conversation_hash", "conversation": [{"role", "content"}]}
   kShareGpt,  ///< {"id", "conversations": [{"from", "value"}]}
+  kTauBench,  ///< result files of tau-bench: {"task_id", "trial", "traj": [{"role", "content"}]}
+  kSweAgent,  ///< SWE-agent's .traj files: {"history": [{"role", "content", "tool_call_ids"}]}
 };
-/// "auto", "messages", "wildchat", "sharegpt".
+/// "auto", "messages", "wildchat", "sharegpt", "tau_bench", "swe_agent".
 [[nodiscard]] std::string_view log_format_name(LogFormat format);
 /// Fails with kUsage, naming the nearest format.
 [[nodiscard]] Result<LogFormat> log_format_named(std::string_view name);
@@ -41,7 +43,7 @@ struct LogOptions {
   LogFormat format = LogFormat::kAuto;
   /// Dotted path of the cluster key in the record ("metadata.user"). Empty, or absent in a record:
   /// what the format itself gives (WildChat: hashed_ip; ShareGPT: the conversation that segments
-  /// were cut from), else the conversation's id.
+  /// were cut from; tau-bench: the task, which every trial repeats), else the conversation's id.
   std::string cluster_path;
   std::vector<EligibleFilter> eligible;
   /// A longer record is rejected; memory use is a small multiple of this.

@@ -19,6 +19,8 @@ struct Tally {
   std::vector<Reject> rejects;
   std::set<std::string> clusters;
   std::map<std::string, std::uint64_t> messages;  // by role, and by name where there is one
+  std::uint64_t tool_calls = 0;
+  std::uint64_t tool_results = 0;  // that name the call they answer
 };
 
 Tally read_all(const std::string& path, const LogOptions& options, Eligibility& eligibility) {
@@ -37,6 +39,8 @@ Tally read_all(const std::string& path, const LogOptions& options, Eligibility& 
     ++tally.records;
     tally.clusters.insert(record.conversation.cluster);
     for (const Message& message : record.conversation.messages) {
+      tally.tool_calls += message.tool_calls.size();
+      tally.tool_results += message.role == Role::kTool && !message.tool_call_id.empty() ? 1 : 0;
       ++tally.messages[message.name.empty() ? std::string(role_name(message.role)) : message.name];
     }
     eligibility.admit(record);
@@ -67,6 +71,42 @@ TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
   EXPECT_EQ(by_content.excluded(),
             (Counts{{"empty", 126}, {"duplicate_content", 757}, {"starts_in_the_middle", 6'002}}));
   EXPECT_EQ(by_content.eligible(), 10'786U);
+}
+
+TEST(RealLogs, TauBenchRunsKeepEveryCallAndResult) {
+  const std::string path = UNDERSTUDY_SHARED_DATA "/tau_bench/historical_trajectories/"
+                                                  "gpt-4o-airline.json";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
+  Eligibility by_id(DuplicateRule::kById, {});
+  const Tally tally = read_all(path, {}, by_id);
+  EXPECT_EQ(tally.records, 200U);
+  EXPECT_TRUE(tally.rejects.empty());
+  EXPECT_EQ(tally.clusters.size(), 50U) << "four trials of each task";
+  EXPECT_EQ(tally.tool_calls, 1'164U);
+  EXPECT_EQ(tally.tool_results, 1'164U);
+}
+
+TEST(RealLogs, SweAgentTrajectoriesAreReadWithTheirCalls) {
+  const std::string folder = UNDERSTUDY_SHARED_DATA "/swe_agent";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << "no " << folder;
+  Tally sum;
+  std::size_t files = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(folder)) {
+    if (entry.path().extension() != ".traj") continue;
+    ++files;
+    Eligibility by_id(DuplicateRule::kById, {});
+    const Tally tally = read_all(entry.path().string(), {}, by_id);
+    EXPECT_EQ(tally.records, 1U) << entry.path();
+    EXPECT_TRUE(tally.rejects.empty()) << entry.path();
+    for (const auto& [role, count] : tally.messages) sum.messages[role] += count;
+    sum.tool_calls += tally.tool_calls;
+    sum.tool_results += tally.tool_results;
+  }
+  EXPECT_EQ(files, 22U);
+  EXPECT_EQ(sum.tool_calls, 44U);
+  EXPECT_EQ(sum.tool_results, 44U);
+  EXPECT_EQ(sum.messages,
+            (Counts{{"assistant", 230}, {"user", 193}, {"tool", 44}, {"system", 22}}));
 }
 
 TEST(RealLogs, WildChatConversationsAreReadAndAllDistinct) {

@@ -167,6 +167,17 @@ Refusal read_calls(const object& fields, Message& message) {
   return std::nullopt;
 }
 
+/// SWE-agent names the call that a result answers in a list, which holds one.
+Refusal read_answered_call(const object& fields, Message& message) {
+  message.tool_call_id = text_or_number(member(fields, "tool_call_id"));
+  const auto ids = member(fields, "tool_call_ids");
+  array list;
+  if (!ids || !message.tool_call_id.empty()) return std::nullopt;
+  if (ids->get(list) != simdjson::SUCCESS || list.size() != 1) return RejectReason::kWrongType;
+  message.tool_call_id = text_or_number(list.at(0).value_unsafe());
+  return std::nullopt;
+}
+
 Refusal read_message(const element& value, Message& message) {
   object fields;
   if (value.get(fields) != simdjson::SUCCESS) return RejectReason::kWrongType;
@@ -184,7 +195,7 @@ Refusal read_message(const element& value, Message& message) {
   }
   if (const auto name = member(fields, "name")) message.name = text_or_number(name);
   if (message.role == Role::kTool) {
-    message.tool_call_id = text_or_number(member(fields, "tool_call_id"));
+    if (const Refusal refusal = read_answered_call(fields, message)) return refusal;
   }
   if (message.role != Role::kAssistant) return std::nullopt;
   message.reasoning = text_or_number(member(fields, {"reasoning_content", "reasoning"}));
@@ -200,6 +211,10 @@ std::string_view messages_key(LogFormat format) {
       return "conversation";
     case LogFormat::kShareGpt:
       return "conversations";
+    case LogFormat::kTauBench:
+      return "traj";
+    case LogFormat::kSweAgent:
+      return "history";
     case LogFormat::kMessages:
     case LogFormat::kAuto:
       break;
@@ -209,7 +224,8 @@ std::string_view messages_key(LogFormat format) {
 
 std::optional<LogFormat> format_of(const object& record) {
   for (const LogFormat format :
-       {LogFormat::kMessages, LogFormat::kWildChat, LogFormat::kShareGpt}) {
+       {LogFormat::kMessages, LogFormat::kWildChat, LogFormat::kShareGpt, LogFormat::kTauBench,
+        LogFormat::kSweAgent}) {
     element value;
     if (record.at_key(messages_key(format)).get(value) == simdjson::SUCCESS) return format;
   }
@@ -314,6 +330,9 @@ Refusal read_record(const object& record, const LogOptions& options, LogRecord& 
   }
   if (conversation.cluster.empty() && format == LogFormat::kShareGpt) {
     conversation.cluster = segment_owner(conversation.id);
+  }
+  if (conversation.cluster.empty() && format == LogFormat::kTauBench) {
+    conversation.cluster = text_or_number(member(record, "task_id"));
   }
   conversation.model = text_or_number(own_or_metadata(record, {"model"}));
   conversation.language = text_or_number(own_or_metadata(record, {"language"}));
