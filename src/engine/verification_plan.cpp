@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "engine/label_file.hpp"
-#include "stats/intervals.hpp"
+#include "estimate/rates.hpp"
 
 namespace understudy {
 
