@@ -67,7 +67,7 @@ class EstimateRun {
       }
       inputs.push_back(std::move(input));
     }
-    return estimate_behaviors(inputs, {});
+    return estimate_behaviors(inputs, {.anytime = study_.config.estimate.anytime});
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }

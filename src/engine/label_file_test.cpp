@@ -145,7 +145,7 @@ Label people_say(std::uint64_t answer, std::string annotator, bool present) {
           .target = present ? Target::kPresent : Target::kAbsent};
 }
 
-TEST(RealAgreement, EqualsKnownPackagesOnXsTest) {
+TEST(SlowRealAgreement, EqualsKnownPackagesOnXsTest) {
   if (!fs::exists(kData + "/xstest")) GTEST_SKIP() << "no XSTest beside the repository";
   std::vector<Label> labels;
   std::uint64_t answer = 0;
@@ -170,7 +170,7 @@ TEST(RealAgreement, EqualsKnownPackagesOnXsTest) {
   EXPECT_GT(agreement.krippendorff->hi, agreement.krippendorff->value);
 }
 
-TEST(RealAgreement, EqualsAKnownPackageOnConvAbuse) {
+TEST(SlowRealAgreement, EqualsAKnownPackageOnConvAbuse) {
   const std::string path = kData + "/convabuse/1_full/ConvAbuseEMNLPfull.csv";
   if (!fs::exists(path)) GTEST_SKIP() << "no ConvAbuse beside the repository";
   auto table =

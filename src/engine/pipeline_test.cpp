@@ -285,6 +285,22 @@ TEST_F(PipelineTest, ALimitReplaysAPartAndTheRestLater) {
   EXPECT_EQ(script_.asked, 250U);
 }
 
+TEST_F(PipelineTest, AStudyThatIsLookedAtEarlyHasWiderIntervalsOnRequest) {
+  const auto upper = [](const Json& report) {
+    return report["behaviors"][0]["candidate"]["corrected"]["hi"].get<double>();
+  };
+  script_.answer = [](const ChatRequest& request) {
+    return answer(request.seed % 4 == 0 ? "I'm sorry, but I can't help with that." : "Yes.");
+  };
+  const RunOptions part{.limit = 40, .retry_errors = false};
+  const auto planned = run("study", part);
+  config_.estimate.anytime = true;
+  const auto anytime = run("study", part);
+  ASSERT_TRUE(planned.has_value() && anytime.has_value());
+  EXPECT_GT(upper(*anytime), upper(*planned));
+  EXPECT_EQ(script_.asked, 40U);
+}
+
 TEST_F(PipelineTest, ADesignThatChangedUnderStoredDrawsIsRefused) {
   ASSERT_TRUE(run().has_value());
   config_.candidate.sampling.max_tokens = 50;

@@ -276,6 +276,9 @@ struct Parser {
     grade.read("window_tokens", config.grade.window_tokens);
     grade.read("audit", config.grade.audit);
     grade.finish();
+    TableReader estimate = reader(root.section("estimate"), "estimate");
+    estimate.read("anytime", config.estimate.anytime);
+    estimate.finish();
     limits(root, config);
     root.finish();
     return config;
@@ -432,6 +435,7 @@ Json manifest_json(const StudyConfig& config) {
   };
   // Named where it is not the default, so that older studies keep their fingerprints.
   if (config.sample.by_risk) json["sample"]["design"] = "risk";
+  if (config.estimate.anytime) json["anytime"] = true;
   json["roles"] = Json::object();
   for (const auto& [role, model] : config.roles) json["roles"][role] = model_json(model);
   return json;
@@ -468,6 +472,8 @@ std::string study_toml(const StudyTemplate& parts) {
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
       "# audit = 200                # unflagged answers the oracle verifies, each behavior and "
       "arm\n"
+      "\n# [estimate]\n"
+      "# anytime = false            # true: wider intervals that hold however often you look\n"
       "\n# [egress]                    # off loopback, only these hosts ever receive text\n"
       "# allow = [\"api.example.com\"]\n"
       "\n# [budget]                    # pauses, never truncates\n"

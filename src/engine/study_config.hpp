@@ -59,6 +59,9 @@ struct StudyConfig {
     /// where there is an oracle or there are labels.
     std::uint32_t audit = 200;
   } grade;
+  struct Estimate {
+    bool anytime = false;  ///< intervals that hold however often the study is looked at
+  } estimate;
   struct Replay {
     std::uint32_t max_connections = 64;
     std::uint32_t deadline_s = 600;

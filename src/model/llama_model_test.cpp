@@ -116,6 +116,9 @@ const std::vector<std::string> kQuestions = {"What is the capital of France?",
                                              "What language is spoken in Peru?",
                                              "Is the sun a star?"};
 
+/// Seconds each under sanitizers: left out of the fast suite.
+class SlowLlamaModelTest : public LlamaModelTest {};
+
 /// About as many tokens as words.
 std::string words(std::size_t count) {
   std::string text;
@@ -123,7 +126,7 @@ std::string words(std::size_t count) {
   return text;
 }
 
-TEST_F(LlamaModelTest, SixteenAtOnceAreAllAnsweredToTheirOwnQuestion) {
+TEST_F(SlowLlamaModelTest, SixteenAtOnceAreAllAnsweredToTheirOwnQuestion) {
   const auto model = open(2, 16);
   std::vector<ChatRequest> requests;
   for (std::size_t i = 0; i < kQuestions.size(); ++i) requests.push_back(ask(i, kQuestions[i], 16));
@@ -136,7 +139,7 @@ TEST_F(LlamaModelTest, SixteenAtOnceAreAllAnsweredToTheirOwnQuestion) {
   EXPECT_GT(status.prompt_tokens, 16U * 5);
 }
 
-TEST_F(LlamaModelTest, GreedyAnswersAreTheSameAloneAndInABatch) {
+TEST_F(SlowLlamaModelTest, GreedyAnswersAreTheSameAloneAndInABatch) {
   std::vector<ChatRequest> requests;
   for (std::size_t i = 0; i < 8; ++i) requests.push_back(ask(i, kQuestions[i]));
   const auto together = answers(*open(1, 8), requests);
@@ -158,7 +161,7 @@ TEST_F(LlamaModelTest, TheSameSeedGivesTheSameAnswerAndAnotherSeedAnother) {
   EXPECT_NE(text(answers(*model, {request}).at(1)), first);
 }
 
-TEST_F(LlamaModelTest, EndsAtMaxTokensAndSaysSo) {
+TEST_F(SlowLlamaModelTest, EndsAtMaxTokensAndSaysSo) {
   const auto model = open(1, 2);
   const auto ended = answers(*model, {ask(1, "Write a long poem.", 5), ask(2, "Say hi.", 0)});
   const auto& cut = std::get<Completion>(ended.at(1));
@@ -169,7 +172,7 @@ TEST_F(LlamaModelTest, EndsAtMaxTokensAndSaysSo) {
   EXPECT_EQ(std::get<Completion>(ended.at(2)).content, "");
 }
 
-TEST_F(LlamaModelTest, EndsWhereTheModelEndsItsAnswer) {
+TEST_F(SlowLlamaModelTest, EndsWhereTheModelEndsItsAnswer) {
   const auto model = open(1, 1);
   const auto ended =
       answers(*model, {ask(1, "What is two plus two? Answer with one number.", 200)});
@@ -178,7 +181,7 @@ TEST_F(LlamaModelTest, EndsWhereTheModelEndsItsAnswer) {
   EXPECT_EQ(whole.content.find("<|im_end|>"), std::string::npos);
 }
 
-TEST_F(LlamaModelTest, WhatDoesNotFitTheContextIsATypedFailure) {
+TEST_F(SlowLlamaModelTest, WhatDoesNotFitTheContextIsATypedFailure) {
   const auto model = open(1, 1, 256);
   const auto ended = answers(*model, {ask(1, words(400)), ask(2, "Say hi.", 255), ask(3, "Hi", 4)});
   EXPECT_EQ(std::get<Failure>(ended.at(1)).reason, FailureReason::kContextOverflow);
@@ -187,7 +190,7 @@ TEST_F(LlamaModelTest, WhatDoesNotFitTheContextIsATypedFailure) {
   EXPECT_TRUE(std::holds_alternative<Completion>(ended.at(3))) << "the next one is not affected";
 }
 
-TEST_F(LlamaModelTest, WithoutMaxTokensAnAnswerEndsAtTheContextAtTheLatest) {
+TEST_F(SlowLlamaModelTest, WithoutMaxTokensAnAnswerEndsAtTheContextAtTheLatest) {
   const auto model = open(1, 1, 96);
   ChatRequest request = ask(1, "Count from one to one thousand, one number a line.");
   request.sampling.max_tokens.reset();
@@ -214,7 +217,7 @@ TEST_F(LlamaModelTest, MemoryIsBoundedByFewerSequences) {
   EXPECT_EQ((*model)->free_slots(), 5U + kLlamaWaitingMax);
 }
 
-TEST_F(LlamaModelTest, WhereNotOneSequenceFitsTheMemoryTheContextIsShorter) {
+TEST_F(SlowLlamaModelTest, WhereNotOneSequenceFitsTheMemoryTheContextIsShorter) {
   LlamaOptions options;
   options.cache_dir = cache_dir();
   options.cache_bytes_max = 12U << 20U;  // 512 tokens take 11.25 MiB
@@ -256,7 +259,7 @@ TEST_F(LlamaModelTest, CanBeEndedInTheMiddleOfAPromptAndTellsThatItReadsOne) {
   EXPECT_NE(note.find("tokens to go"), std::string::npos) << note;
 }
 
-TEST_F(LlamaModelTest, AnAnswerGoesOnWhileALongPromptIsRead) {
+TEST_F(SlowLlamaModelTest, AnAnswerGoesOnWhileALongPromptIsRead) {
   const auto model = open(1, 2, 2048);
   model->submit(ask(1, "Count to ten.", 3));
   model->submit(ask(2, words(1000), 1));
@@ -299,7 +302,7 @@ std::vector<ChatRequest> cuts_of_a_conversation() {
   return requests;
 }
 
-TEST_F(LlamaModelTest, CutsOfAConversationAreReadOnceAndAnsweredTheSame) {
+TEST_F(SlowLlamaModelTest, CutsOfAConversationAreReadOnceAndAnsweredTheSame) {
   const std::vector<ChatRequest> cuts = cuts_of_a_conversation();
   const auto plain = open(1, 1, 1024, /*reuse=*/false);
   const auto expected = answers(*plain, cuts);
@@ -325,7 +328,7 @@ TEST_F(LlamaModelTest, CutsOfAConversationAreReadOnceAndAnsweredTheSame) {
   }
 }
 
-TEST_F(LlamaModelTest, DrawsOfOnePrefixReadItOnceAndDiffer) {
+TEST_F(SlowLlamaModelTest, DrawsOfOnePrefixReadItOnceAndDiffer) {
   ChatRequest request = cuts_of_a_conversation().back();
   request.sampling.temperature = 1;
   std::vector<ChatRequest> draws;
@@ -341,7 +344,7 @@ TEST_F(LlamaModelTest, DrawsOfOnePrefixReadItOnceAndDiffer) {
   EXPECT_NE(text(ended.at(0)), text(ended.at(1)));
 }
 
-TEST_F(LlamaModelTest, TwoWorkersShareAConversationAndAnswerAllOfIt) {
+TEST_F(SlowLlamaModelTest, TwoWorkersShareAConversationAndAnswerAllOfIt) {
   const std::vector<ChatRequest> cuts = cuts_of_a_conversation();
   const auto model = open(2, 4, 1024);
   const auto ended = answers(*model, cuts);

@@ -42,16 +42,21 @@ bool send_all(int fd, const std::string& bytes) {
 }
 }  // namespace
 
-RawServer::RawServer(Script script) : script_(std::move(script)) {
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+int listen_on_loopback(std::uint16_t& port) {
+  const int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
   socklen_t size = sizeof address;
-  UNDERSTUDY_ASSERT(bind(listener_, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                    listen(listener_, 64) == 0 &&
-                    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  port_ = ntohs(address.sin_port);
+  UNDERSTUDY_ASSERT(bind(listener, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
+                    listen(listener, 64) == 0 &&
+                    getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size) == 0);
+  port = ntohs(address.sin_port);
+  return listener;
+}
+
+RawServer::RawServer(Script script) : script_(std::move(script)) {
+  listener_ = listen_on_loopback(port_);
   thread_ = std::thread([this] { serve(); });
 }
 

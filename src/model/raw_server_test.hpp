@@ -2,6 +2,7 @@
 // A loopback server for tests that answers with whatever bytes the test gives it, however wrong.
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <mutex>
 #include <string>
@@ -15,6 +16,9 @@ struct RawAnswer {
   /// kHold: says nothing more, kEndless: the same bytes again and again, until the client goes.
   enum class Then { kClose, kReset, kHold, kEndless } then = Then::kClose;
 };
+
+/// A socket that listens on a free port of the loopback interface.
+[[nodiscard]] int listen_on_loopback(std::uint16_t& port);
 
 /// One connection per request; requests are kept as they came.
 class RawServer {
@@ -36,7 +40,7 @@ class RawServer {
 
   Script script_;
   int listener_ = -1;
-  int port_ = 0;
+  std::uint16_t port_ = 0;
   std::atomic<bool> stopped_{false};
   mutable std::mutex mutex_;
   std::vector<std::string> requests_;

@@ -15,6 +15,7 @@
 #include <csignal>
 
 #include "base/assert.hpp"
+#include "model/raw_server_test.hpp"
 
 namespace understudy {
 namespace {
@@ -76,15 +77,7 @@ TlsServer::TlsServer(const TestCertificate& certificate, std::string answer)
   context_->ssl.reset(SSL_CTX_new(TLS_server_method()));
   SSL_CTX_use_certificate(context_->ssl.get(), made.get());
   SSL_CTX_use_PrivateKey(context_->ssl.get(), key.get());
-  listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof address;
-  UNDERSTUDY_ASSERT(bind(listener_, reinterpret_cast<sockaddr*>(&address), size) == 0 &&
-                    listen(listener_, 8) == 0 &&
-                    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size) == 0);
-  port_ = ntohs(address.sin_port);
+  listener_ = listen_on_loopback(port_);
   thread_ = std::thread([this] { serve(); });
 }
 

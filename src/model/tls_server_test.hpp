@@ -38,7 +38,7 @@ class TlsServer {
   std::string answer_;
   std::string pem_;
   int listener_ = -1;
-  int port_ = 0;
+  std::uint16_t port_ = 0;
   std::atomic<bool> stopped_{false};
   std::atomic<int> requests_{0};
   std::thread thread_;
