@@ -132,7 +132,7 @@ with program.temporary_directory() as folder, candidate_server() as server:
         )
 
     study = study_with(["refusal"])
-    program.understudy("discover", study, "--display", "none", expect=4)  # nothing has run
+    program.understudy("discover", study, "--display", "none", expect=2)  # nothing has run
     program.understudy("run", study, server=server)
 
     found = json.loads(discovered(study, "--json"))
