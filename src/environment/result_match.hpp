@@ -12,7 +12,7 @@ namespace understudy {
 struct MatchRules {
   /// Object keys that were renamed after recording: {"province", "state"}.
   std::vector<std::pair<std::string, std::string>> renamed_keys{};
-  /// Folders by what stands for them: {"/home/ann/repo", "<repo>"}. Longer ones go first.
+  /// Folders by what stands for them: {"/srv/ann/repo", "<repo>"}. Longer ones go first.
   std::vector<std::pair<std::string, std::string>> paths{};
   bool times = false;  ///< dates, clock times and durations are alike
 };
