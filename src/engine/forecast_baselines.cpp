@@ -8,12 +8,21 @@
 #include "engine/verification.hpp"
 #include "estimate/side_tables.hpp"
 #include "forecast/predictive.hpp"
-#include "stats/two_rates.hpp"
 
 namespace understudy {
 namespace {
 
 constexpr double kTopShare = 0.1;
+
+struct Seen {
+  double hits = 0;
+  double draws = 0;
+  // Half an event added.
+  [[nodiscard]] double share() const { return (hits + 0.5) / (draws + 1); }
+};
+struct SeenOfBoth {
+  Seen candidate, deployed;
+};
 
 // Rates that a table gives, under the names of the study's behaviors.
 Result<std::map<std::string, Rate>> rates_of_table(const Study& study) {
@@ -66,22 +75,21 @@ class TopStratum {
   }
 
   // X's and Y's events there, of as many draws.
-  Result<std::optional<std::pair<RateCount, RateCount>>> counts(Study& study,
-                                                                const Behavior& behavior) const {
-    using Counts = std::optional<std::pair<RateCount, RateCount>>;
+  Result<std::optional<SeenOfBoth>> counts(Study& study, const Behavior& behavior) const {
     const Units& fresh = units_.screened(behavior, Arm::kCandidate);
     const Units& old = units_.screened(behavior, Arm::kDeployed);
     UNDERSTUDY_TRY(const auto x, screen_of(study, behavior, Arm::kCandidate, fresh));
     UNDERSTUDY_TRY(const auto y, screen_of(study, behavior, Arm::kDeployed, old));
-    if (!x || !y) return Counts();
+    if (!x || !y) return std::optional<SeenOfBoth>();
     std::unordered_set<std::uint64_t> positions;
     for (std::size_t i = 0; i < old.keys.size(); ++i) {
       if (logged_.contains(old.keys[i])) positions.insert(i);
     }
-    return Counts(
-        {{static_cast<double>(present_among(*x, drawn_)), static_cast<double>(drawn_.size())},
-         {static_cast<double>(present_among(*y, positions)),
-          static_cast<double>(positions.size())}});
+    const auto seen = [](const Screen& screen, const std::unordered_set<std::uint64_t>& chosen) {
+      return Seen{static_cast<double>(present_among(screen, chosen)),
+                  static_cast<double>(chosen.size())};
+    };
+    return std::optional<SeenOfBoth>({seen(*x, drawn_), seen(*y, positions)});
   }
 
  private:
@@ -107,10 +115,9 @@ Result<std::map<std::string, Rate>> challenging_prompts(Study& study,
     if (behavior == behaviors.end() || !old.is_number()) continue;
     UNDERSTUDY_TRY(const auto counts, top.counts(study, *behavior));
     if (!counts) continue;
-    const auto& [x, y] = *counts;
     Rate& rate = rates[name];
-    rate.per_100k = std::min(
-        old.get<double>() * ((x.hits + 0.5) / (x.n + 1)) / ((y.hits + 0.5) / (y.n + 1)), 1e5);
+    rate.per_100k =
+        std::min(old.get<double>() * counts->candidate.share() / counts->deployed.share(), 1e5);
     rate.method = "riskiest_tenth_of_draws";
   }
   return rates;

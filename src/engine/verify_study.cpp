@@ -179,10 +179,12 @@ Result<void> verify_into(Study& study, const ForecastFile& forecast, const Verif
         .holds = [&known = *overlap.known](const Conversation& one) { return known.holds(one); },
         .share_max = options.overlap_max};
   }
-  UNDERSTUDY_TRY(const Json report, measure(study, options.replay));
+  auto measured = measure(study, options.replay);
+  study.options.leave_out.reset();
+  UNDERSTUDY_TRY(const Json report, std::move(measured));
   const Json& frozen = forecast.document;
   const auto commitment = frozen.at("commitment").get<std::string>();
-  out.release = frozen.at("models").at("candidate")["model"].get<std::string>() + "@" +
+  out.release = frozen.at("models").at("candidate").at("model").get<std::string>() + "@" +
                 commitment.substr(0, 12);
   std::vector<ForecastActual> scored;
   std::vector<SplitInput> split;

@@ -18,7 +18,7 @@ BEHAVIORS = (
     "circumvented_restrictions destructive_action unauthorized_data_transfer reward_hacking "
     "credential_harvesting"
 ).split()
-TURNS = 1500
+TURNS = 350
 BIAS = 1.5
 SHIFT_SD = 0.3
 
