@@ -4,7 +4,7 @@
 // with the first's rates there as what is known, and verified on the other half; twenty halvings.
 // The logged answers (ChatGPT's) are cut beside them and need no model.
 //
-//   bench_backtest [PREFIXES] [TOKENS]     default 120 prefixes, 96 tokens an answer: some minutes
+//   bench_backtest [PREFIXES] [TOKENS]     default 200 prefixes, 48 tokens an answer: some minutes
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -70,7 +70,7 @@ int run(const std::string& prefixes, const std::string& tokens) {
       "[sample]\nprefixes = {0}\nprefix_tokens_max = 256\n"
       "[deployed]\nmodel = \"llama/smollm2-135m\"\ntemperature = 0.2\nmax_tokens = {1}\n"
       "[candidate]\nmodel = \"llama/smollm2-135m\"\ntemperature = 1.0\nmax_tokens = {1}\n"
-      "system = \"You are a cheerful assistant. Begin every answer by praising the question.\"\n",
+      "system = \"Start every reply with the words: Great question!\"\n",
       prefixes, tokens);
   const std::string command =
       fmt::format("'{}' backtest '{}' --display none", UNDERSTUDY_PROGRAM, folder);
@@ -84,5 +84,5 @@ int run(const std::string& prefixes, const std::string& tokens) {
 }  // namespace understudy
 
 int main(int argc, char** argv) {
-  return understudy::run(argc > 1 ? argv[1] : "120", argc > 2 ? argv[2] : "96");
+  return understudy::run(argc > 1 ? argv[1] : "200", argc > 2 ? argv[2] : "48");
 }

@@ -80,8 +80,8 @@ class EstimateRun {
       }
       inputs.push_back(std::move(input));
     }
-    return estimate_behaviors(
-        inputs, {.history = history_, .anytime = study_.config.estimate.anytime});
+    return estimate_behaviors(inputs,
+                              {.history = history_, .anytime = study_.config.estimate.anytime});
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }

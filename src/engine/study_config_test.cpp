@@ -76,8 +76,8 @@ TEST(StudyConfig, ReadsTheTargetAndThePlacebos) {
   EXPECT_EQ(config->placebo.horizon, 1U);
   EXPECT_EQ(config->candidate.system, "Be brief.");
   // A judge's prompt is its rubric.
-  EXPECT_FALSE(parse_study_config("[roles]\njudge = {model = \"a/b\", system = \"x\"}\n", "s")
-                   .has_value());
+  EXPECT_FALSE(
+      parse_study_config("[roles]\njudge = {model = \"a/b\", system = \"x\"}\n", "s").has_value());
 }
 
 TEST(StudyConfig, NamesTheLineAndTheNearestKey) {
