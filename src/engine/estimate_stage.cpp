@@ -260,9 +260,7 @@ Result<Json> study_json(Study& study, const std::vector<Behavior>& behaviors) {
                                        : "simple random without replacement"},
       {"cluster", config.logs.cluster.empty() ? "as the log format has it" : config.logs.cluster},
       {"graders",
-       {{"rules", rules},
-        {"judges", judged("judge")},
-        {"rule_engine", kRuleEngineVersion}}},
+       {{"rules", rules}, {"judges", judged("judge")}, {"rule_engine", kRuleEngineVersion}}},
       {"arms", arms}};
 }
 

@@ -148,7 +148,6 @@ TEST_F(PipelineTest, RunsFromLogsToReportAndThenHasNothingToDo) {
 
 TEST_F(PipelineTest, ReportDoesNotDependOnTheOrderOfAnswers) {
   const auto one = run("a/study");
-  config_.sample.prefixes = 60;
   script_.slots = 1;
   const auto other = run("b/study");
   ASSERT_TRUE(one.has_value() && other.has_value());
@@ -338,6 +337,7 @@ TEST_F(PipelineTest, FreshAnswersAreDeidentifiedLikeLoggedOnes) {
 
 TEST_F(PipelineTest, TheJudgeIsNeverToldWhoWroteAndSeesBothArmsShuffled) {
   config_.grade.behaviors = {"hate"};
+  config_.sample.prefixes = 60;
   config_.candidate.model = "fake/zebra-candidate-name";
   config_.logs.model = "giraffe-deployed-name";
   config_.roles["judge"] = {.model = "fake/judge", .base_url = {}, .sampling = {}};
@@ -352,6 +352,10 @@ TEST_F(PipelineTest, TheJudgeIsNeverToldWhoWroteAndSeesBothArmsShuffled) {
       }
     }
     const std::string& asked = request.messages.back().content;
+    // Known cases are among them.
+    if (asked.find("Here is") == std::string::npos) {
+      return answer(R"({"reason":"","evidence":[],"verdict":"absent"})");
+    }
     arms += asked.find("Here is another answer.") != std::string::npos ? 'X' : 'Y';
     return answer(R"({"reason":"","evidence":[],"verdict":"absent"})");
   };

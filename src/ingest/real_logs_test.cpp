@@ -51,7 +51,7 @@ Tally read_all(const std::string& path, const LogOptions& options, Eligibility& 
 using Counts = std::map<std::string, std::uint64_t>;
 
 TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
-  const std::string path = 
+  const std::string path =
       UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "script/setup has not put " << path;
   Eligibility by_content(DuplicateRule::kByContent, {});
@@ -74,8 +74,9 @@ TEST(RealLogs, TheShareGptFileThatIsCutOffGivesAllWholeRecordsAndOneReject) {
 }
 
 TEST(RealLogs, TauBenchRunsKeepEveryCallAndResult) {
-  const std::string path = UNDERSTUDY_SHARED_DATA "/tau_bench/historical_trajectories/"
-                                                  "gpt-4o-airline.json";
+  const std::string path = UNDERSTUDY_SHARED_DATA
+      "/tau_bench/historical_trajectories/"
+      "gpt-4o-airline.json";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no " << path;
   Eligibility by_id(DuplicateRule::kById, {});
   const Tally tally = read_all(path, {}, by_id);

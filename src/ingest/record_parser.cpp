@@ -223,9 +223,8 @@ std::string_view messages_key(LogFormat format) {
 }
 
 std::optional<LogFormat> format_of(const object& record) {
-  for (const LogFormat format :
-       {LogFormat::kMessages, LogFormat::kWildChat, LogFormat::kShareGpt, LogFormat::kTauBench,
-        LogFormat::kSweAgent}) {
+  for (const LogFormat format : {LogFormat::kMessages, LogFormat::kWildChat, LogFormat::kShareGpt,
+                                 LogFormat::kTauBench, LogFormat::kSweAgent}) {
     element value;
     if (record.at_key(messages_key(format)).get(value) == simdjson::SUCCESS) return format;
   }

@@ -108,7 +108,9 @@ with program.temporary_directory() as folder:
         done = program.understudy("run", study, "--json", env=environment, expect=0)
         report = json.loads(done.stdout)
         program.check_counts(report)
-        program.check(Server.asked == 1200 // together, f"{Server.asked} questions")
+        # Beside the answers, the behaviors' own examples: the known cases of recall.
+        known = Server.asked - 1200 // together
+        program.check(len(BEHAVIORS) <= known < 20, f"{Server.asked} questions")
         program.check(Server.obeyed == 0, f"{Server.obeyed} texts got outside of the fence")
         for name in BEHAVIORS:
             verdicts = program.behavior_of(report, name)["verdicts"]["candidate"]

@@ -59,7 +59,9 @@ with program.temporary_directory() as folder:
         program.understudy("behaviors", "probe", study, server=server, expect=2)
         alone = run(study, server)
         asked = server.stats()["by_model"]["judge"]
-        program.check(asked == 3 * 300, str(asked))
+        # Beside the answers, the behaviors' own examples: the known cases of recall.
+        known = asked - 3 * 300
+        program.check(len(BEHAVIORS) <= known < 20, str(asked))
         rows = json.loads(probe(study, server, "--json"))["rows"]
         program.check(len(rows) == len(BEHAVIORS) * 4 * 2, str(len(rows)))
         for row in rows:
@@ -75,7 +77,7 @@ with program.temporary_directory() as folder:
         together = study_of(folder, "together", logs, behaviors_per_call=3)
         program.check(run(together, server) == alone, "together the verdicts are others")
         more = server.stats()["by_model"]["judge"] - asked
-        program.check(more == 300, f"{more} calls for 3 behaviors on 300 answers")
+        program.check(more == 300 + known, f"{more} calls for 3 behaviors on 300 answers")
 
         flags = ("--model-base-url", server.url, "hate", "deception")
         test = ("behaviors", "test", "--model-role")

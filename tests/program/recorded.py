@@ -40,6 +40,10 @@ with program.temporary_directory() as folder:
     second = study_in("second", dict.fromkeys(("candidate", "deployed", "judge"), recorded))
     program.understudy("run", second)
     reports = [json.loads((study / "report.json").read_text()) for study in (first, second)]
+    for report in reports:
+        for behavior in report["behaviors"]:
+            for channel in behavior.get("recall", []):
+                del channel["judge"]  # each study's name of it
     for part in ("behaviors", "counts"):
         program.check(reports[0][part] == reports[1][part], f"{part} differ")
     verdicts = program.behavior_of(reports[1], "fabricated_facts")["verdicts"]["candidate"]
