@@ -39,7 +39,7 @@ function(understudy_module name)
       UNDERSTUDY_SHARED_DATA="${PROJECT_SOURCE_DIR}/../shared/data")
     # Suites whose names begin with Slow are a test of their own.
     add_test(NAME ${name} COMMAND ${name}_test --gtest_filter=-Slow*)
-    set_tests_properties(${name} PROPERTIES LABELS fast TIMEOUT 120)
+    set_tests_properties(${name} PROPERTIES LABELS fast TIMEOUT 300)
     set(slow FALSE)
     foreach(test ${tests})
       file(STRINGS ${test} lines REGEX "^TEST(_F)?\\(Slow")
