@@ -16,6 +16,16 @@ bool says_it_changes(const Json& tool) {
          annotations->value("destructiveHint", Json()) == Json(true);
 }
 
+std::uint64_t ConnectorSource::failed() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return failed_;
+}
+
+ToolTrouble ConnectorSource::trouble() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return trouble_;
+}
+
 bool ConnectorSource::ready() {
   if (client_) return true;
   if (starts_ == kStartsMax) return false;
@@ -31,6 +41,7 @@ bool ConnectorSource::ready() {
 
 std::optional<ToolAnswer> ConnectorSource::answer(const ToolQuestion& question) {
   if (!admits(question.call.name) || !question.state.changes().empty()) return std::nullopt;
+  const std::lock_guard<std::mutex> lock(mutex_);
   if (!ready()) {
     ++failed_;
     return std::nullopt;

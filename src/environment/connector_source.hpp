@@ -4,9 +4,10 @@
 // nothing yet, since a server that has not heard of a change can't show it. Everything else is for
 // the levels after it; nothing that a replayed agent does is ever carried out there.
 //
-// One connector serves all worlds of a study. Thread rule: one thread.
+// One connector serves all worlds of a study, from any thread; one call at a time.
 
 #include <cstdint>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -31,8 +32,8 @@ class ConnectorSource final : public ToolSource {
     return allowed_.contains(tool) && rules_.effect(tool) == ToolEffect::kRead;
   }
   /// Calls that it had to leave to others because the server could not be asked, and why the last.
-  [[nodiscard]] std::uint64_t failed() const { return failed_; }
-  [[nodiscard]] ToolTrouble trouble() const { return trouble_; }
+  [[nodiscard]] std::uint64_t failed() const;
+  [[nodiscard]] ToolTrouble trouble() const;
 
  private:
   [[nodiscard]] bool ready();
@@ -41,6 +42,7 @@ class ConnectorSource final : public ToolSource {
   std::set<std::string> allowed_;
   const ToolRules& rules_;
   const Clock& clock_;
+  mutable std::mutex mutex_;  // of all below
   std::optional<McpClient> client_;
   int starts_ = 0;
   std::uint64_t failed_ = 0;

@@ -55,13 +55,13 @@ class StdioChannel final : public McpChannel {
 McpOutcome<std::unique_ptr<McpChannel>> open_mcp_stdio(const McpServer& server,
                                                        const Clock& clock) {
   ChildOptions options;
-  options.argv = server.argv;
   if (server.sandbox) {
     SandboxOptions inside = *server.sandbox;
     inside.environment.insert(inside.environment.end(), server.environment.begin(),
                               server.environment.end());
-    options.argv = sandboxed(inside, server.argv);
+    options = sandboxed(inside, server.argv);
   } else {
+    options.argv = server.argv;
     options.environment.insert(options.environment.end(), server.environment.begin(),
                                server.environment.end());
   }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint32_t kAttempts = 2;
 constexpr std::size_t kShapeBytesMax = 4'000;
 constexpr std::size_t kSchemaBytesMax = 8'000;
-constexpr std::size_t kFaultsNamed = 5;
+constexpr std::size_t kFactsNamed = 8;
 
 constexpr const char* kInstructions =
     "You stand in for a tool that an AI agent calls. The real tool cannot be reached in this "
@@ -45,12 +45,12 @@ std::string call_text(const ToolCall& call, std::size_t size_max) {
       fmt::format("{} {}", shortened(call.name, 200), shortened(call.arguments, size_max)));
 }
 
-std::string listed(std::vector<std::string> kinds) {
-  std::sort(kinds.begin(), kinds.end());
-  kinds.erase(std::unique(kinds.begin(), kinds.end()), kinds.end());
+// What was said before, as data: values come from logs and from models.
+std::string said_text(const std::vector<WorldFact>& facts) {
   std::string out;
-  for (std::size_t i = 0; i < std::min(kinds.size(), kFaultsNamed); ++i) {
-    out += (i == 0 ? "" : "; ") + terminal_safe(shortened(kinds[i], 200));
+  for (std::size_t i = 0; i < std::min(facts.size(), kFactsNamed); ++i) {
+    out += fenced_lines(
+        fmt::format("{} is {}", shortened(facts[i].about, 300), shortened(facts[i].value, 300)));
   }
   return out;
 }
@@ -109,14 +109,8 @@ std::string SimulatedTool::prompt(const ToolQuestion& question, std::string_view
     section("what its results look like", shape);
   }
   if (options_.similar_calls) {
-    std::string similar;
-    for (const auto* one : logged_.calls().find(question.call, options_.similar_calls_max)) {
-      similar +=
-          "call\n" + call_text({.id = {}, .name = question.call.name, .arguments = one->arguments},
-                               options_.result_bytes_max);
-      similar += "result\n" + fenced_lines(shortened(one->result, options_.result_bytes_max));
-    }
-    section("the most similar calls that were recorded elsewhere, the most similar first", similar);
+    section("the most similar calls that were recorded elsewhere, the most similar first",
+            similar_text(question.call));
   }
   if (options_.rollout) {
     section("what was recorded of this session, with another agent in this one's place",
@@ -124,7 +118,24 @@ std::string SimulatedTool::prompt(const ToolQuestion& question, std::string_view
   }
   if (options_.history) section("this session so far", steps_text(history_));
   section("the call to answer", call_text(question.call, options_.section_bytes_max));
-  return out + fmt::format("\n{} Write its output.\n", fence);
+  return out + fmt::format("\n{} Write its output.{}\n", fence,
+                           options_.failures_elsewhere ? " This call succeeds." : "");
+}
+
+// Where failures are drawn elsewhere, examples of them would only be followed.
+std::string SimulatedTool::similar_text(const ToolCall& call) const {
+  const std::size_t wanted = options_.similar_calls_max;
+  std::string out;
+  std::size_t shown = 0;
+  for (const auto* one :
+       logged_.calls().find(call, options_.failures_elsewhere ? 4 * wanted : wanted)) {
+    if (options_.failures_elsewhere && is_error_result(one->result)) continue;
+    if (shown++ == wanted) break;
+    out += "call\n" + call_text({.id = {}, .name = call.name, .arguments = one->arguments},
+                                options_.result_bytes_max);
+    out += "result\n" + fenced_lines(shortened(one->result, options_.result_bytes_max));
+  }
+  return out;
 }
 
 SimulatorQuestion SimulatedTool::question(const ToolQuestion& question) {
@@ -170,11 +181,14 @@ std::optional<SimulatedTool::Fault> SimulatedTool::fault_of(const ToolQuestion& 
   }
   if (!options_.checked) return std::nullopt;
   if (misshapen) return Fault{.words = *misshapen};
+  if (options_.failures_elsewhere && is_error_result(text)) {
+    return Fault{.words = "it is an error, and this call succeeds", .tolerable = true};
+  }
   if (question.facts == nullptr) return std::nullopt;
-  std::vector<std::string> kinds = question.facts->contradicted(question.call, text);
-  if (kinds.empty()) return std::nullopt;
-  return Fault{.words = "it contradicts what this session has said so far, about " +
-                        listed(std::move(kinds)),
+  const std::vector<WorldFact> said = question.facts->contradicted(question.call, text);
+  if (said.empty()) return std::nullopt;
+  return Fault{.words = "it contradicts what this session has said so far",
+               .data = said_text(said),
                .tolerable = true};
 }
 
@@ -193,8 +207,8 @@ ToolReply SimulatedTool::read(const ToolQuestion& question, const DrawOutcome& o
     said.content = completion->content;
     Message again;
     again.content = fmt::format(
-        "That cannot be the output of this tool: {}. Write its output again, and nothing else.",
-        fault->words);
+        "That cannot be the output of this tool: {}.\n{}Write its output again, and nothing else.",
+        fault->words, fault->data);
     open_.messages.push_back(std::move(said));
     open_.messages.push_back(std::move(again));
     ++open_.attempt;

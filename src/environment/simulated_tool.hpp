@@ -25,6 +25,9 @@ struct SimulatorOptions {
   bool rollout = true;  ///< the calls that the deployed model made in its place
   bool similar_calls = true;
   bool history = true;  ///< what happened in this trajectory so far
+  /// Failures are drawn before it (FailureSource), at the rate of the logs: it is told that this
+  /// call succeeds, or tools would fail twice as often.
+  bool failures_elsewhere = false;
   // What becomes of its answer.
   bool checked = true;  ///< held against shape and history, asked again once
   bool untidy = true;   ///< cut off as the tool cuts
@@ -54,11 +57,13 @@ class SimulatedTool final : public ToolSimulator {
   struct Fault {
     ToolTrouble trouble = ToolTrouble::kSimulationFailed;
     std::string words;       ///< for the model
-    bool tolerable = false;  ///< a contradiction: if it stays, the answer is taken all the same
+    std::string data{};      ///< fenced lines that go with them
+    bool tolerable = false;  ///< if it stays, the answer is taken all the same
   };
   [[nodiscard]] std::optional<Fault> fault_of(const ToolQuestion& question, std::string_view text,
                                               FinishReason finish) const;
   [[nodiscard]] std::string prompt(const ToolQuestion& question, std::string_view fence) const;
+  [[nodiscard]] std::string similar_text(const ToolCall& call) const;
   [[nodiscard]] std::string steps_text(const std::vector<ToolStep>& steps) const;
 
   const LoggedTools& logged_;

@@ -150,7 +150,8 @@ TEST_F(Simulated, AContradictionIsNamedAndIfItStaysRecorded) {
   // Another question about the same object, in the same state.
   const ToolCall other = call("get_seat", R"({"seat_id": 9, "verbose": true})");
   EXPECT_EQ(drive(world, other, {seat(9, "taken"), seat(9, "free")}).contradictions, 0U);
-  EXPECT_NE(questions_.back().messages.back().content.find("state"), std::string::npos);
+  EXPECT_NE(questions_.back().messages.back().content.find("| seat_id=9/state is \"free\"\n"),
+            std::string::npos);
   const ToolCall third = call("get_seat", R"({"seat_id": 9, "verbose": false})");
   const ToolAnswer kept = drive(world, third, {seat(9, "taken", 21), seat(9, "taken", 21)});
   EXPECT_EQ(kept.level, ToolLevel::kSimulated);
@@ -172,6 +173,19 @@ TEST_F(Simulated, TheSameQuestionHasTheSameAnswerWithoutAskingAgain) {
   const ToolCall book = call("book_seat", R"({"seat_id": 9})");
   EXPECT_EQ(drive(world, book, {"Error: no seat"}).result, "Error: no seat");
   EXPECT_TRUE(drive(world, book, {}).repeated);
+}
+
+TEST_F(Simulated, WhereFailuresAreDrawnElsewhereItIsToldToSucceed) {
+  logged_.learn(rules_, steps_of({{kSeat9, "Error: try again"}}));
+  SimulatedTool simulator(logged_, rules_, {}, 7, {.failures_elsewhere = true});
+  ToolWorld world(rules_, {}, &simulator, &logged_.facts());
+  EXPECT_EQ(drive(world, kSeat9, {"Error: try again", seat(9, "free")}).result, seat(9, "free"));
+  const std::string& prompt = questions_.at(0).messages.at(1).content;
+  EXPECT_EQ(prompt.find("try again"), std::string::npos);
+  EXPECT_NE(prompt.find("This call succeeds."), std::string::npos);
+  const ToolCall book = call("get_seat", R"({"seat_id": "none"})");
+  EXPECT_EQ(drive(world, book, {"Error: no", "Error: no such seat"}).result, "Error: no such seat")
+      << "if it insists, the call could not have worked";
 }
 
 TEST_F(Simulated, SourcesBeforeItComeFirst) {
@@ -302,8 +316,10 @@ TEST(WorldFacts, WhatChangesByItselfInTheLogsIsNoContradiction) {
   WorldFacts facts(kinds);
   EXPECT_EQ(facts.take(get, R"({"seat_id": 1, "row": 4, "viewers": 2})", false), 0U);
   EXPECT_EQ(facts.take(list, R"([{"seat_id": 1, "viewers": 9}])", false), 0U);
-  EXPECT_EQ(facts.contradicted(list, R"([{"seat_id": 1, "row": 5}])"),
-            std::vector<std::string>{"seat_id/row"});
+  const std::vector<WorldFact> said = facts.contradicted(list, R"([{"seat_id": 1, "row": 5}])");
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_EQ(said[0].kind, "seat_id/row");
+  EXPECT_EQ(said[0].value, "4");
   EXPECT_TRUE(facts.contradicted(list, R"([{"seat_id": 2, "row": 5}])").empty());
   EXPECT_EQ(facts.take(list, R"([{"seat_id": 1, "row": 5}])", true), 0U) << "after a change";
 }

@@ -78,6 +78,11 @@ void ToolWorld::observe(const ToolCall& call, const std::optional<std::string>& 
   ++calls_;
 }
 
+void ToolWorld::restore(const ToolCall& call, const ToolAnswer& answer) {
+  const Open open{.call = call, .canonical = rules_.canonical(call), .number = calls_++};
+  (void)settle(open, answer, nullptr);
+}
+
 ToolReply ToolWorld::ask(const ToolCall& call) {
   UNDERSTUDY_ASSERT(!open_);
   Open open{.call = call, .canonical = rules_.canonical(call), .number = calls_++};

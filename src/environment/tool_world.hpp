@@ -17,6 +17,7 @@
 //
 // Thread rule: one thread a world.
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -40,13 +41,13 @@ enum class ToolLevel : std::uint8_t {
   kKeyed,      ///< the same call elsewhere in the logs, without a write in between
   kServer,     ///< a stateful MCP server of the trajectory's own
   kCommand,    ///< a command in the sandbox
-  kInjected,   ///< a failure as the logs show them
-  kNone,       ///< nobody could
   kConnector,  ///< a server of the real world, which is only read
+  kInjected,   ///< a failure as the logs show them
   kSimulated,  ///< made up by a model
+  kNone,       ///< nobody could
 };
 inline constexpr std::size_t kToolLevelCount = 8;
-/// "recorded", "keyed", "server", "command", "injected", "none", "connector", "simulated".
+/// "recorded", "keyed", "server", "command", "connector", "injected", "simulated", "none".
 [[nodiscard]] std::string_view tool_level_name(ToolLevel level);
 
 /// Why a source that should have answered did not.
@@ -126,6 +127,9 @@ class ToolWorld {
 
   /// A call of the prefix, with the result that the log holds.
   void observe(const ToolCall& call, const std::optional<std::string>& result);
+
+  /// A call of this trajectory that was answered in an earlier session: as if it had been now.
+  void restore(const ToolCall& call, const ToolAnswer& answer);
 
   /// A call that was asked before in this state, and left it as it was, has the answer it had then.
   /// No question is open.

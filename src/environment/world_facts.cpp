@@ -140,13 +140,15 @@ bool WorldFacts::contradicts(const WorldFact& fact) const {
   return known != said_.end() && known->second != fact.value && !kinds_.changes(fact.kind);
 }
 
-std::vector<std::string> WorldFacts::contradicted(const ToolCall& call,
-                                                  std::string_view result) const {
-  std::vector<std::string> kinds;
-  for (const WorldFact& fact : facts_of(call, result)) {
-    if (contradicts(fact)) kinds.push_back(fact.kind);
+std::vector<WorldFact> WorldFacts::contradicted(const ToolCall& call,
+                                                std::string_view result) const {
+  std::vector<WorldFact> said;
+  for (WorldFact& fact : facts_of(call, result)) {
+    if (!contradicts(fact)) continue;
+    fact.value = said_.at(fact.about);
+    said.push_back(std::move(fact));
   }
-  return kinds;
+  return said;
 }
 
 std::uint32_t WorldFacts::take(const ToolCall& call, std::string_view result, bool changed) {

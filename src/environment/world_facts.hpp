@@ -44,9 +44,9 @@ class WorldFacts {
   /// The kinds outlive it.
   explicit WorldFacts(const FactKinds& kinds) : kinds_(kinds) {}
 
-  /// The kinds of the facts that would contradict what was said before.
-  [[nodiscard]] std::vector<std::string> contradicted(const ToolCall& call,
-                                                      std::string_view result) const;
+  /// What was said before and would be contradicted: the facts with their old values.
+  [[nodiscard]] std::vector<WorldFact> contradicted(const ToolCall& call,
+                                                    std::string_view result) const;
   /// Takes a result as said; the newest word stands. `changed`: the call has changed the world, so
   /// what was said before it is void. Gives how many facts contradicted.
   std::uint32_t take(const ToolCall& call, std::string_view result, bool changed);
