@@ -323,7 +323,7 @@ void print_judges(const Outcome& outcome) {
 }
 
 std::vector<Setup> setups() {
-  std::vector<Setup> all(8);
+  std::vector<Setup> all(9);
   all[0].name = "all of it";
   all[1].name = "without the shape";
   all[1].options.shape = false;
@@ -337,6 +337,9 @@ std::vector<Setup> setups() {
   all[5].options.checked = false;
   all[6].name = "without injected failures";
   all[6].injected = false;
+  all[8] = all[3];
+  all[8].name = "without similar calls and shape";
+  all[8].options.shape = false;
   all[7].name = "without any of these";
   all[7].options = {.schema = false,
                     .shape = false,
