@@ -4,9 +4,8 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.hpp"
 #include "cli/exit_code.hpp"
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
@@ -27,14 +26,12 @@ struct ForecastFlags {
 };
 
 Result<std::string> read_key(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) {
+  auto text = file_bytes(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage, "cannot read this key",
                       {.file = path, .line = {}, .byte_offset = {}});
   }
-  return text;
+  return *std::move(text);
 }
 
 // The old model's history tells how far such forecasts are to be trusted.

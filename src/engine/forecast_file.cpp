@@ -4,9 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "engine/study_files.hpp"
 #include "engine/verify_study.hpp"
@@ -21,16 +20,6 @@ namespace understudy {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<std::string> file_bytes(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return std::nullopt;
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes;
-  if (in) bytes.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) return std::nullopt;
-  return bytes;
-}
 
 std::optional<std::string> study_of(const std::string& path) {
   const fs::path beside = fs::absolute(path).parent_path();

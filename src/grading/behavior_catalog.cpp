@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <iterator>
 #include <set>
 
 #include "base/embedded.hpp"
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "grading/behavior.hpp"
 #include "grading/behavior_text.hpp"
@@ -74,14 +74,12 @@ std::vector<Behavior> parse_embedded() {
 }
 
 Result<std::string> read_bytes(const std::string& path, std::string_view what) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) {
+  auto text = file_bytes(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage, fmt::format("cannot read {}", what),
                       ErrorContext{path, std::nullopt, std::nullopt});
   }
-  return text;
+  return *std::move(text);
 }
 
 Result<Behavior> read_file(const std::string& path) {
