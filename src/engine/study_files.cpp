@@ -9,6 +9,8 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 namespace understudy {
 
@@ -22,6 +24,17 @@ bool rename_for_good(const std::string& from, const std::string& to) {
   const bool synced = ::fsync(descriptor) == 0 || errno == EINVAL;
   ::close(descriptor);
   return synced;
+}
+
+std::optional<std::string> file_bytes(const std::string& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return std::nullopt;
+  std::ifstream in(path, std::ios::binary);
+  std::ostringstream bytes;
+  if (!in || (in.peek() != std::ifstream::traits_type::eof() && !(bytes << in.rdbuf()))) {
+    return std::nullopt;
+  }
+  return std::move(bytes).str();
 }
 
 Result<void> write_whole_file(const std::string& path, std::string_view bytes) {
