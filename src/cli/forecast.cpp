@@ -111,9 +111,11 @@ Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
     return kExitDone;
   }
   fmt::print(
-      "{}{}{}wrote {} and {}{}\ncommitment {}\npublish the commitment before the release; after it:\n"
+      "{}{}{}wrote {} and {}{}\ncommitment {}\npublish the commitment before the release; after "
+      "it:\n"
       "  understudy verify {} --logs LOGS_OF_THE_NEW_MODEL\n",
-      forecast_text(document), history, kept, path, page, key.empty() ? "" : fmt::format(" and {}.sig", path),
+      forecast_text(document), history, kept, path, page,
+      key.empty() ? "" : fmt::format(" and {}.sig", path),
       document["commitment"].get<std::string>(), path);
   return kExitDone;
 }

@@ -20,10 +20,9 @@ std::string rate_cell_text(const Json& rate) {
 }
 
 std::string forecast_text(const Json& forecast) {
-  std::string text =
-      fmt::format("per 100,000 {} · predictive intervals, 95%\n\n{}{}{}called\n",
-                  unit_plural(forecast["unit"].get<std::string>()), padded("", 28),
-                  padded("old rate", 22), padded("forecast", 24));
+  std::string text = fmt::format("per 100,000 {} · predictive intervals, 95%\n\n{}{}{}called\n",
+                                 unit_plural(forecast["unit"].get<std::string>()), padded("", 28),
+                                 padded("old rate", 22), padded("forecast", 24));
   const Json& behaviors = forecast["estimates"]["behaviors"];
   for (std::size_t i = 0; i < behaviors.size(); ++i) {
     const Json& one = behaviors[i];

@@ -103,9 +103,10 @@ std::string split_text(const Json& split) {
 std::string verification_text(const Json& document) {
   std::string text = fmt::format(
       "per 100,000 {} · {} conversations of the new model\n\n{}{}{}{}{}{}called → seen\n",
-      unit_plural(document["unit"].get<std::string>()), document["counts"]["conversations"]["eligible"].dump(),
-      padded("", 28), padded("foretold", 24), padded("happened", 22), padded("off", 7),
-      padded("old rate", 8), padded("interval", 8));
+      unit_plural(document["unit"].get<std::string>()),
+      document["counts"]["conversations"]["eligible"].dump(), padded("", 28),
+      padded("foretold", 24), padded("happened", 22), padded("off", 7), padded("old rate", 8),
+      padded("interval", 8));
   for (const Json& row : document["rows"]) text += row_text(row);
   text += summary_text(document["summary"]) + split_text(document["error_split"]);
   if (const Json& removed = document["overlap"]["removed"]; removed.is_number() && removed != 0) {

@@ -123,10 +123,10 @@ Result<std::string> verification_toml(const ForecastFile& forecast,
       "# Made by `understudy verify`: the measurement that the forecast froze. Only base_url,\n"
       "# [egress] and [budget] may be changed.\n";
   text += logs_toml(measurement.at("logs"), logs) + sample_toml(measurement, document.at("design"));
-  text += fmt::format("[candidate]\n{}\n",
-                      fmt::join(model_toml(document.at("models").at("candidate"),
-                                           original.candidate.base_url),
-                                "\n"));
+  text += fmt::format(
+      "[candidate]\n{}\n",
+      fmt::join(model_toml(document.at("models").at("candidate"), original.candidate.base_url),
+                "\n"));
   text += "[roles]\n";
   for (const auto& [role, model] : measurement.at("roles").items()) {
     const auto found = original.roles.find(role);

@@ -63,8 +63,7 @@ Result<Behavior> read_frozen(const Json& frozen, const std::string& made_by) {
   const auto id = frozen.at("id").get<std::string>();
   const auto source = frozen.at("source").get<std::string>();
   if (hex(sha256(source)) != frozen.at("sha256")) {
-    return mismatch(
-        fmt::format("the grader file of {} does not have its hash", terminal_safe(id)));
+    return mismatch(fmt::format("the grader file of {} does not have its hash", terminal_safe(id)));
   }
   auto parsed = parse_behavior(source, frozen.at("file").get<std::string>());
   const bool same_id = parsed && parsed->id == id;

@@ -1,7 +1,7 @@
 #pragma once
-// The graders of a forecast: every behavior file whole, with the programs that it names, so that the
-// forecast can be verified where the study's own files are gone; and whether what this program and
-// the study have is still that.
+// The graders of a forecast: every behavior file whole, with the programs that it names, so that
+// the forecast can be verified where the study's own files are gone; and whether what this program
+// and the study have is still that.
 
 #include <optional>
 #include <string>

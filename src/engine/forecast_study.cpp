@@ -160,16 +160,16 @@ Json prompts_section(const StudyConfig& config, const std::vector<Behavior>& beh
 Json measurement_section(const Study& study, const Json& manifest) {
   const StudyConfig::Grade& grade = study.config.grade;
   Json section = {{"unit", manifest["sample"]["unit"]},
-          {"logs", manifest["logs"]},
-          {"window_tokens", manifest["window_tokens"]},
-          {"prefix_tokens_max", manifest["sample"]["prefix_tokens_max"]},
-          {"tokenizer", study.tokenizer_name()},
-          {"deidentifier", kDeidentifierVersion},
-          {"rule_engine", kRuleEngineVersion},
-          {"behavior_format", kBehaviorFormat},
-          {"content_hash", kContentHashVersion},
-          {"roles", manifest["roles"]},
-          {"audit", grade.audit}};
+                  {"logs", manifest["logs"]},
+                  {"window_tokens", manifest["window_tokens"]},
+                  {"prefix_tokens_max", manifest["sample"]["prefix_tokens_max"]},
+                  {"tokenizer", study.tokenizer_name()},
+                  {"deidentifier", kDeidentifierVersion},
+                  {"rule_engine", kRuleEngineVersion},
+                  {"behavior_format", kBehaviorFormat},
+                  {"content_hash", kContentHashVersion},
+                  {"roles", manifest["roles"]},
+                  {"audit", grade.audit}};
   if (grade.behaviors_per_call != 1) section["behaviors_per_call"] = grade.behaviors_per_call;
   if (grade.oracle_budget) section["oracle_budget"] = *grade.oracle_budget;
   return section;

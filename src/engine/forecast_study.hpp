@@ -23,7 +23,7 @@ namespace understudy {
 struct KnownConversations {
   Digest key{};
   Digest root{};                            ///< Merkle root of the marks
-  std::uint64_t forgotten = 0;              ///< of them no longer in the study: only their marks are
+  std::uint64_t forgotten = 0;              ///< of them no longer in the study, as marks alone
   std::unordered_set<std::uint64_t> marks;  ///< first64 of each
   [[nodiscard]] bool holds(const Conversation& conversation) const;
 };

@@ -25,8 +25,11 @@ SplitPart minus(const SplitPart& whole, const SplitPart& part) {
 }
 
 // What labels add to the variance of ln rate: the corrected interval against the screen's own.
+// Where nothing corrects the screen, nothing is known of it, which is not "nothing is added".
 std::optional<double> grader_variance(const Rate& corrected, const Rate& screen) {
-  if (corrected.method == screen.method) return std::nullopt;
+  if (corrected.method == screen.method || corrected.method.starts_with("screen_relative")) {
+    return std::nullopt;
+  }
   const auto with = log_count(corrected), without = log_count(screen);
   if (!with || !without) return std::nullopt;
   return std::max(with->variance - without->variance, 0.0);

@@ -58,7 +58,7 @@ struct ScoreRow {
   std::map<std::string, double> baseline_sme;     ///< compared
   std::map<std::string, double> baseline_regret;  ///< baselines with an interval
   Moved called = Moved::kUnknown;
-  Moved seen = Moved::kUnknown;                   ///< actual over persistence; compared
+  Moved seen = Moved::kUnknown;  ///< actual over persistence; compared
 };
 
 /// Paired over the compared rows that have the baseline: |ln error| of ours minus the baseline's.

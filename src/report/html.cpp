@@ -267,10 +267,10 @@ std::string page_head(const std::string& title) {
 Result<std::string> html_report(const Json& report, const HtmlOptions& options) {
   UNDERSTUDY_TRY(const ReportView view, report_view(report));
   const Names names = names_of(view, options);
-  std::string out = page_head(fmt::format("{}: {} in place of {}",
-                                          names.study.empty() ? "Study" : names.study,
-                                          names.candidate, names.deployed)) +
-                    "<body>\n";
+  std::string out =
+      page_head(fmt::format("{}: {} in place of {}", names.study.empty() ? "Study" : names.study,
+                            names.candidate, names.deployed)) +
+      "<body>\n";
   out += page_header(view, names);
   out += "<main>\n" + rates_section(view) + limits_section(view) + counts_section(view);
   out += behaviors_section(view, options) + reading_section(view) + methods_section(view, options);

@@ -24,12 +24,11 @@ std::vector<Row> rows_of(const Json& forecast) {
   const Json& estimates = forecast.at("estimates").at("behaviors");
   for (std::size_t i = 0; i < estimates.size(); ++i) {
     const Json& baselines = forecast.at("baselines").at(i);
-    rows.push_back({estimates[i].at("behavior").get<std::string>(),
-                    estimates[i].at("direction_called").get<std::string>(),
-                    rate_view(baselines.at("persistence")),
-                    rate_view(baselines.at("deployed_replay")),
-                    rate_view(baselines.at("challenging_prompts")),
-                    rate_view(estimates[i].at("forecast"))});
+    rows.push_back(
+        {estimates[i].at("behavior").get<std::string>(),
+         estimates[i].at("direction_called").get<std::string>(),
+         rate_view(baselines.at("persistence")), rate_view(baselines.at("deployed_replay")),
+         rate_view(baselines.at("challenging_prompts")), rate_view(estimates[i].at("forecast"))});
   }
   return rows;
 }
@@ -50,9 +49,10 @@ std::string row_html(const Row& row, bool with_replay, bool with_challenging, co
                                 html_name(row.behavior));
   if (!row.forecast || !row.forecast->hi) {
     const int columns = 4 + (with_replay ? 1 : 0) + (with_challenging ? 1 : 0);
-    return out + fmt::format("<td class=\"change\" colspan=\"{}\">not forecast: no verdict</td>"
-                             "</tr>\n",
-                             columns);
+    return out + fmt::format(
+                     "<td class=\"change\" colspan=\"{}\">not forecast: no verdict</td>"
+                     "</tr>\n",
+                     columns);
   }
   out += rate_cell(row.old, "Old rate");
   if (with_replay) out += rate_cell(row.replay, "Replayed");
@@ -100,7 +100,13 @@ std::string rates_table(const std::vector<Row>& rows) {
 std::string spread_text(const Json& spread) {
   const auto one = [&](const char* sd, const char* source) {
     const double factor = std::exp(1.96 * spread.at(sd).get<double>());
-    return fmt::format("×/÷{:.2f} ({})", factor, spread.at(source).get<std::string>());
+    const auto from = spread.at(source).get<std::string>();
+    const std::string_view words = from == "deployed_replay" ? "measured: the old model replayed"
+                                   : from == "placebo" ? "measured: placebo deployments on the logs"
+                                   : from == "history" ? "learned from past releases"
+                                   : from == "configured" ? "as study.toml says"
+                                                          : "the default, not measured";
+    return fmt::format("×/÷{:.2f} ({})", factor, words);
   };
   return fmt::format(
       "An interval holds chance, clusters and grading; and what lies between these logs and the "
@@ -111,7 +117,10 @@ std::string spread_text(const Json& spread) {
 std::string tiles(const std::vector<Row>& rows) {
   std::size_t up = 0, down = 0, none = 0, unknown = 0;
   for (const Row& row : rows) {
-    ++(row.called == "up" ? up : row.called == "down" ? down : row.called == "none" ? none : unknown);
+    ++(row.called == "up"     ? up
+       : row.called == "down" ? down
+       : row.called == "none" ? none
+                              : unknown);
   }
   const auto tile = [](std::string_view css, std::size_t count, std::string_view text) {
     return fmt::format(R"(<li class="{}"><b>{}</b> <span>{}</span></li>)",
@@ -144,13 +153,13 @@ std::string html_forecast(const Json& forecast) {
   out += fact("Commitment", fmt::format("<code class=\"hash\">{}</code>",
                                         html_line(forecast.at("commitment").get<std::string>())));
   const Json& prefixes = forecast.at("prefixes");
-  out += fact("Made from",
-              fmt::format("{} prefixes of {} conversations",
-                          with_commas(prefixes.at("count").get<std::uint64_t>()),
-                          with_commas(
-                              prefixes.at("conversations").at("count").get<std::uint64_t>())));
-  out += fact("Made by", html_line("understudy " +
-                                   forecast.at("understudy_version").get<std::string>()));
+  out +=
+      fact("Made from",
+           fmt::format("{} prefixes of {} conversations",
+                       with_commas(prefixes.at("count").get<std::uint64_t>()),
+                       with_commas(prefixes.at("conversations").at("count").get<std::uint64_t>())));
+  out += fact("Made by",
+              html_line("understudy " + forecast.at("understudy_version").get<std::string>()));
   out += "</dl></header>\n<main><section id=\"rates\"><h2>Forecast</h2>\n";
   out += "<p>" + html_line(spread_text(forecast.at("estimates").at("spread"))) + "</p>\n";
   out += rates_table(rows) +

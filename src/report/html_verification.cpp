@@ -54,13 +54,13 @@ std::string row_html(const Json& row, const LogAxis& axis) {
   }
   const auto forecast = rate_view(row["forecast"]), actual = rate_view(row["actual"]);
   out += rate_cell(forecast, "Foretold") + rate_cell(actual, "Happened");
-  out += fmt::format(R"(<td class="plot">{}</td>)",
-                     lanes_svg(text_of(row["behavior"]),
-                               fmt::format("per 100,000: foretold {}, happened {}",
-                                           rate_text(*forecast, {}), rate_text(*actual, {})),
-                               {{*forecast, 11, "unseen", false, 4},
-                                {*actual, 25, row_class(row), true, 4.5}},
-                               axis));
+  out += fmt::format(
+      R"(<td class="plot">{}</td>)",
+      lanes_svg(text_of(row["behavior"]),
+                fmt::format("per 100,000: foretold {}, happened {}", rate_text(*forecast, {}),
+                            rate_text(*actual, {})),
+                {{*forecast, 11, "unseen", false, 4}, {*actual, 25, row_class(row), true, 4.5}},
+                axis));
   std::string verdict = row["covered"].get<bool>() ? "holds" : "missed";
   if (row["sme"].is_number()) {
     verdict += fmt::format(", off by {}", times(row["sme"]));
@@ -68,8 +68,9 @@ std::string row_html(const Json& row, const LogAxis& axis) {
       verdict += fmt::format(" (old rate {})", times(row["persistence_sme"]));
     }
   }
-  return out + fmt::format(R"(<td class="change">{} <small>{}</small></td></tr>)",
-                           html_line(verdict), html_line(direction_text(row))) +
+  return out +
+         fmt::format(R"(<td class="change">{} <small>{}</small></td></tr>)", html_line(verdict),
+                     html_line(direction_text(row))) +
          "\n";
 }
 
@@ -128,7 +129,8 @@ std::string bar_svg(double from, double to, const Json& part, double lo, double 
       R"(<line class="grid" x1="50%" x2="50%" y1="0" y2="30"/><g class="{}">)"
       R"(<rect class="bar" x="{:.2f}%" width="{:.2f}%" y="8" height="14"/>)",
       html_line(factor_text(part, "mean_log")), css, left, std::max(right - left, 0.25));
-  out += fmt::format(R"(<line x1="{:.2f}%" x2="{:.2f}%" y1="15" y2="15"/>)", whisker_lo, whisker_hi);
+  out +=
+      fmt::format(R"(<line x1="{:.2f}%" x2="{:.2f}%" y1="15" y2="15"/>)", whisker_lo, whisker_hi);
   for (const double x : {whisker_lo, whisker_hi}) {
     out += fmt::format(R"(<line x1="{0:.2f}%" x2="{0:.2f}%" y1="11" y2="19"/>)", x);
   }
@@ -145,11 +147,16 @@ ErrorAxis axis_of(const Json& pooled) {
   for (const Step& step : kSteps) {
     const Json& part = pooled[step.key];
     if (!part.is_object()) continue;
-    reach = std::max({reach, std::abs(sum + number(part, "lo")), std::abs(sum + number(part, "hi"))});
+    reach =
+        std::max({reach, std::abs(sum + number(part, "lo")), std::abs(sum + number(part, "hi"))});
     sum += number(part, "mean_log");
   }
+  for (const char* part : {"sampling", "grader"}) {
+    reach = std::max(reach, number(pooled[part], "sd_hi"));
+  }
   for (const char* key : {"lo", "hi"}) {
-    if (pooled["total"].is_object()) reach = std::max(reach, std::abs(number(pooled["total"], key)));
+    if (pooled["total"].is_object())
+      reach = std::max(reach, std::abs(number(pooled["total"], key)));
   }
   return {reach * 1.05};
 }
@@ -215,14 +222,14 @@ std::string waterfall(const Json& pooled) {
         std::tuple("grader", "Grader", "what labels leave open")}) {
     const Json& part = pooled[key];
     const bool known = part["sd"].is_number();
-    out += step_row(title, words, known ? "no sign" : "not measured",
-                    known ? fmt::format("×/÷{:.2f} ({:.2f}–{:.2f})", std::exp(number(part, "sd")),
-                                        std::exp(number(part, "sd_lo")),
-                                        std::exp(number(part, "sd_hi")))
-                          : "",
-                    known ? bar_svg(-number(part, "sd"), number(part, "sd"), Json(),
-                                    -number(part, "sd_hi"), number(part, "sd_hi"), "now", axis)
-                          : "");
+    out += step_row(
+        title, words, known ? "no sign" : "not measured",
+        known ? fmt::format("×/÷{:.2f} ({:.2f}–{:.2f})", std::exp(number(part, "sd")),
+                            std::exp(number(part, "sd_lo")), std::exp(number(part, "sd_hi")))
+              : "",
+        known ? bar_svg(-number(part, "sd"), number(part, "sd"), Json(), -number(part, "sd_hi"),
+                        number(part, "sd_hi"), "now", axis)
+              : "");
   }
   return out + "</tbody></table>\n";
 }
@@ -252,15 +259,17 @@ std::string behavior_parts(const Json& split) {
 std::string split_section(const Json& split) {
   std::string out = R"(<section id="error"><h2>Where the error comes from</h2>)";
   if (!split["pooled"]["total"].is_object()) {
-    return out + fmt::format("<p>Fewer than three behaviors have five events, in the replay or "
-                             "after the release: {} of them can be split, none can be pooled.</p>{}"
-                             "</section>\n",
-                             split["rows"].size(),
-                             split["rows"].empty() ? "" : behavior_parts(split));
+    return out + fmt::format(
+                     "<p>Fewer than three behaviors have five events, in the replay or "
+                     "after the release: {} of them can be split, none can be pooled.</p>{}"
+                     "</section>\n",
+                     split["rows"].size(), split["rows"].empty() ? "" : behavior_parts(split));
   }
   out += fmt::format(
-      "<p>From what happened to what was foretold, step by step: above ×1 it was foretold too often. "
-      "Means over {} behaviors with five events or more, with 95% intervals; a colored bar is surely "
+      "<p>From what happened to what was foretold, step by step: above ×1 it was foretold too "
+      "often. "
+      "Means over {} behaviors with five events or more, with 95% intervals; a colored bar is "
+      "surely "
       "not ×1. Each part is pooled by its own precision, so that the steps need not end exactly "
       "where “All” does; behavior by behavior they do.</p>",
       split["rows"].size());
@@ -317,7 +326,8 @@ std::string notes_section(const Json& document) {
     out += fmt::format("<li>{} conversations are those of the forecast: left out.</li>",
                        removed.dump());
   }
-  for (const Json& note : document["notes"]) out += "<li>" + html_line(text_of(note["text"])) + "</li>";
+  for (const Json& note : document["notes"])
+    out += "<li>" + html_line(text_of(note["text"])) + "</li>";
   if (out.empty()) return out;
   return "<section id=\"notes\"><h2>What to keep in mind</h2><ul>" + out + "</ul></section>\n";
 }
@@ -341,11 +351,12 @@ std::string html_verification(const Json& verification) {
       "forecast froze.</p>\n",
       html_name(model), verification["counts"]["conversations"]["eligible"].dump());
   out += tiles(verification["summary"]);
-  out += fmt::format("<dl class=\"facts\"><div><dt>Commitment of the forecast</dt><dd><code "
-                     "class=\"hash\">{}</code></dd></div><div><dt>Made by</dt><dd>understudy {}</dd>"
-                     "</div></dl></header>\n<main>\n",
-                     html_line(text_of(verification["forecast"]["commitment"])),
-                     html_line(text_of(verification["understudy_version"])));
+  out += fmt::format(
+      "<dl class=\"facts\"><div><dt>Commitment of the forecast</dt><dd><code "
+      "class=\"hash\">{}</code></dd></div><div><dt>Made by</dt><dd>understudy {}</dd>"
+      "</div></dl></header>\n<main>\n",
+      html_line(text_of(verification["forecast"]["commitment"])),
+      html_line(text_of(verification["understudy_version"])));
   out += rates_section(verification) + split_section(verification["error_split"]);
   out += tests_table(verification["summary"]) + notes_section(verification);
   return out + "</main>\n</body></html>\n";

@@ -140,7 +140,8 @@ std::string legend_key(std::string_view css, std::string_view mark, std::string_
 }
 
 std::string legend_html(bool with_replay) {
-  std::string out = R"(<p class="legend">)" + legend_key("now", "ring", "deployed model, logged answers");
+  std::string out =
+      R"(<p class="legend">)" + legend_key("now", "ring", "deployed model, logged answers");
   if (with_replay) out += legend_key("replay", "ring", "deployed model, replayed");
   out += legend_key("undecided", "dot", "candidate");
   return out +
