@@ -4,8 +4,6 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "cli/exit_code.hpp"
 #include "cli/forecast_text.hpp"
@@ -29,14 +27,10 @@ struct ForecastFlags {
 };
 
 Result<std::string> read_key(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) {
-    return unexpected(ErrorCode::kUsage, "cannot read this key",
-                      {.file = path, .line = {}, .byte_offset = {}});
-  }
-  return text;
+  auto text = file_bytes(path);
+  if (text) return std::move(*text);
+  return unexpected(ErrorCode::kUsage, "cannot read this key",
+                    {.file = path, .line = {}, .byte_offset = {}});
 }
 
 // The old model's history tells how far such forecasts are to be trusted.
@@ -93,7 +87,7 @@ Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
   UNDERSTUDY_TRY(const Json document, thaw(bytes));
   UNDERSTUDY_TRY(const std::string kept, keep_earlier(path, bytes));
   std::error_code error;
-  fs::remove(path + ".sig", error);
+  if (file_bytes(path) != bytes) fs::remove(path + ".sig", error);
   UNDERSTUDY_CHECK(write_whole_file(path, bytes));
   const fs::path home = fs::absolute(study.directory()).lexically_normal();
   if (fs::absolute(path).parent_path().lexically_normal() != (home / "").parent_path()) {

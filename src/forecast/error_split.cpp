@@ -37,13 +37,15 @@ std::optional<double> grader_variance(const Rate& corrected, const Rate& screen)
 
 std::optional<SplitRow> split_row(const SplitInput& input, double events_min) {
   const auto replayed = log_count(input.candidate), actual = log_count(input.actual);
-  if (!replayed || !actual || !input.forecast.per_100k || *input.forecast.per_100k <= 0 ||
+  if (!replayed || !actual || !input.forecast.per_100k ||
       std::max(events(input.candidate), events(input.actual)) < events_min) {
     return std::nullopt;
   }
   SplitRow row;
   row.behavior = input.behavior;
-  const double forecast = std::log(*input.forecast.per_100k / 1e5);
+  // As in scoring: a forecast of nothing is half an event in the actual draws.
+  const double floor = 0.5 / static_cast<double>(*input.actual.n);
+  const double forecast = std::log(std::max(*input.forecast.per_100k / 1e5, floor));
   row.total = SplitPart{forecast - actual->log, std::sqrt(actual->variance)};
   row.shrinkage = SplitPart{forecast - replayed->log, std::sqrt(replayed->variance)};
   row.sampling_sd = std::sqrt(replayed->variance + actual->variance);

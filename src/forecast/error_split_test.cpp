@@ -101,6 +101,17 @@ TEST(ErrorSplit, LeavesOutWhatWasNeverSeen) {
   EXPECT_EQ(to_json(split_errors({}))["pooled"]["environment"], Json());
 }
 
+// The largest errors must not be the ones that are left out.
+TEST(ErrorSplit, AForecastOfNothingIsHalfAnEvent) {
+  SplitInput input{.behavior = "b",
+                   .forecast = counted(0, 1000),
+                   .candidate = counted(0, 1000),
+                   .actual = counted(100, 10'000)};
+  const ErrorSplit split = split_errors({&input, 1});
+  ASSERT_EQ(split.rows.size(), 1U);
+  EXPECT_NEAR(split.rows[0].total->log, std::log(0.5 / 100.5), 0.01);
+}
+
 TEST(ErrorSplit, AnUncorrectedScreenSaysNothingOfTheGrader) {
   SplitInput input{.behavior = "b",
                    .forecast = counted(1000, 10'000),

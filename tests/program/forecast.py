@@ -205,6 +205,8 @@ def signatures(folder, study, frozen):
     signed.parent.mkdir()
     program.understudy("forecast", study, "-o", signed, "--key", folder / "key.pem")
     program.check(signed.read_bytes() == frozen, "signing changed the forecast")
+    program.understudy("forecast", study, "-o", signed)  # the same again: still signed
+    program.understudy("forecast", study, "-o", folder / "y.json", "--key", folder, expect=2)
     openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin",
             "-in", signed, "-sigfile", f"{signed}.sig")
     logs = folder / "new.jsonl"
