@@ -103,22 +103,18 @@ TEST(ErrorSplit, LeavesOutWhatWasNeverSeen) {
 
 // The largest errors must not be the ones that are left out.
 TEST(ErrorSplit, AForecastOfNothingIsHalfAnEvent) {
-  SplitInput input{.behavior = "b",
-                   .forecast = counted(0, 1000),
-                   .candidate = counted(0, 1000),
-                   .actual = counted(100, 10'000)};
+  SplitInput input;
+  input.forecast = input.candidate = counted(0, 1000);
+  input.actual = counted(100, 10'000);
   const ErrorSplit split = split_errors({&input, 1});
   ASSERT_EQ(split.rows.size(), 1U);
   EXPECT_NEAR(split.rows[0].total->log, std::log(0.5 / 100.5), 0.01);
 }
 
 TEST(ErrorSplit, AnUncorrectedScreenSaysNothingOfTheGrader) {
-  SplitInput input{.behavior = "b",
-                   .forecast = counted(1000, 10'000),
-                   .candidate = counted(1000, 10'000),
-                   .actual = counted(900, 10'000),
-                   .candidate_screen = counted(1000, 10'000),
-                   .actual_screen = counted(900, 10'000)};
+  SplitInput input;
+  input.forecast = input.candidate = input.candidate_screen = counted(1000, 10'000);
+  input.actual = input.actual_screen = counted(900, 10'000);
   input.candidate_screen.method = input.actual_screen.method = "clopper_pearson";
   input.candidate.method = input.actual.method = "screen_relative: clopper_pearson";
   const ErrorSplit split = split_errors({&input, 1});

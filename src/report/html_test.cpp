@@ -321,7 +321,7 @@ TEST(AxisFor, HoldsEveryRateAndHasTwoDecades) {
   const LogAxis axis = axis_for(*report_view(testdata::report()));
   EXPECT_EQ(axis.first, 0);
   EXPECT_EQ(axis.last, 5);
-  const LogAxis empty = axis_for({});
+  const LogAxis empty = axis_for(ReportView());
   EXPECT_GE(empty.last - empty.first, 2);
 }
 
