@@ -4,8 +4,8 @@
 
 #include <filesystem>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
-#include "engine/study_files.hpp"
 
 namespace understudy {
 namespace {

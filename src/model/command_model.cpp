@@ -31,7 +31,7 @@ class CommandModel final : public ChatModel {
     sandbox.mounts = {{.host = folder_.path(), .inside = "/grader"}};
     sandbox.folder = "/grader";
     sandbox.memory_bytes = kMemoryBytes;
-    process_options_.argv = sandboxed(sandbox, options_.argv);
+    process_options_ = sandboxed(sandbox, options_.argv);
   }
 
   [[nodiscard]] std::string identity() const override {
