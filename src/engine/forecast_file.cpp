@@ -166,6 +166,10 @@ std::string verification_toml(const ForecastFile& forecast, const std::vector<st
   if (measurement.at("tokenizer").get<std::string>().starts_with("llama/")) {
     text += fmt::format("tokenizer = {}\n", value_toml(measurement.at("tokenizer")));
   }
+  if (measurement.contains("cut")) text += "cut = \"user\"\n";
+  if (measurement.contains("max_steps")) {
+    text += fmt::format("[tools]\nmax_steps = {}\n", measurement.at("max_steps").dump());
+  }
   const Json& candidate = document.at("models").at("candidate");
   text += fmt::format("[candidate]\nmodel = {}\n", value_toml(candidate.at("model")));
   if (!original.candidate.base_url.empty()) {

@@ -147,17 +147,21 @@ Json prompts_section(const StudyConfig& config, const std::vector<Behavior>& beh
 }
 
 Json measurement_section(const Study& study, const Json& manifest) {
-  return {{"unit", manifest["sample"]["unit"]},
-          {"logs", manifest["logs"]},
-          {"window_tokens", manifest["window_tokens"]},
-          {"prefix_tokens_max", manifest["sample"]["prefix_tokens_max"]},
-          {"tokenizer", study.tokenizer_name()},
-          {"deidentifier", kDeidentifierVersion},
-          {"rule_engine", kRuleEngineVersion},
-          {"behavior_format", kBehaviorFormat},
-          {"content_hash", kContentHashVersion},
-          {"roles", manifest["roles"]},
-          {"audit", study.config.grade.audit}};
+  Json section = {{"unit", manifest["sample"]["unit"]},
+                  {"logs", manifest["logs"]},
+                  {"window_tokens", manifest["window_tokens"]},
+                  {"prefix_tokens_max", manifest["sample"]["prefix_tokens_max"]},
+                  {"tokenizer", study.tokenizer_name()},
+                  {"deidentifier", kDeidentifierVersion},
+                  {"rule_engine", kRuleEngineVersion},
+                  {"behavior_format", kBehaviorFormat},
+                  {"content_hash", kContentHashVersion},
+                  {"roles", manifest["roles"]},
+                  {"audit", study.config.grade.audit}};
+  // Where they are not the default.
+  if (study.config.tools.are_replayed()) section["max_steps"] = study.config.tools.max_steps;
+  if (study.config.sample.after_users_only) section["cut"] = "user";
+  return section;
 }
 
 Json history_json(const std::optional<HistoryFit>& fit) {

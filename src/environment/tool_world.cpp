@@ -55,6 +55,15 @@ void ToolWorld::observe(const ToolCall& call, const std::optional<std::string>& 
   ++calls_;
 }
 
+void ToolWorld::restore(const ToolCall& call, const ToolAnswer& answer) {
+  const std::string canonical = rules_.canonical(call);
+  if (rules_.effect(call.name) == ToolEffect::kRead) {
+    given_.emplace(state_.question(canonical), answer);
+  }
+  if (answer.level != ToolLevel::kInjected) state_.took(rules_, call, canonical, answer.result);
+  ++calls_;
+}
+
 ToolAnswer ToolWorld::call(const ToolCall& call) {
   const std::string canonical = rules_.canonical(call);
   const Digest key = state_.question(canonical);

@@ -75,6 +75,9 @@ class ToolWorld {
   /// A call of the prefix, with the result that the log holds.
   void observe(const ToolCall& call, const std::optional<std::string>& result);
 
+  /// A call of this trajectory that was answered in an earlier session: as if it had been now.
+  void restore(const ToolCall& call, const ToolAnswer& answer);
+
   /// A read that was asked before in this state has the answer it had then.
   [[nodiscard]] ToolAnswer call(const ToolCall& call);
 
