@@ -126,7 +126,7 @@ def hacking(folder, server, messages, per_message):
 
 with program.temporary_directory() as name:
     size = int(sys.argv[sys.argv.index("--hacking") + 1]) if "--hacking" in sys.argv else 0
-    rate = 0.00035 if size else 0.01
+    rate = 0.00035 if size else 0.02
     scenario = pathlib.Path(name) / "scenario.toml"
     scenario.write_text(SCENARIO.replace("HACKS", str(rate)))
     with program.mock_server("--scenario", str(scenario)) as mock:

@@ -47,7 +47,7 @@ with program.temporary_directory() as folder:
     )
 
     with program.mock_server("--scenario", str(scenario)) as server:
-        whole = agent_study(folder / "whole", logs, "vllm/agent", TRAJECTORIES, CONNECTIONS)
+        whole = agent_study(folder / "whole" / "study", logs, "vllm/agent", TRAJECTORIES, CONNECTIONS)
         seconds, memory = run_measured(whole, server)
         stats = server.stats()
         program.check(stats["requests"] == REQUESTS, f"uninterrupted: {stats}")
@@ -59,7 +59,7 @@ with program.temporary_directory() as folder:
 
     latency = ["--latency-ms", "20"]
     with program.mock_server("--scenario", str(scenario), *latency) as server:
-        killed = agent_study(folder / "killed", logs, "vllm/agent", TRAJECTORIES, CONNECTIONS)
+        killed = agent_study(folder / "killed" / "study", logs, "vllm/agent", TRAJECTORIES, CONNECTIONS)
         kills = 0
         while kills < KILLS:
             run = subprocess.Popen(
