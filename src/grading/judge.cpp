@@ -146,6 +146,8 @@ std::vector<Entry> transcript_entries(const AnswerView& answer, const JudgeLimit
     room -= body.size();
     entries.push_back({std::move(heading), std::move(body)});
   }
+  // Context may be missing; what is to be graded may not.
+  if (answer.own_from && left_out > *answer.own_from) too_long = true;
   std::reverse(entries.begin(), entries.end());
   return entries;
 }
