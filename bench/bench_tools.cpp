@@ -1,6 +1,7 @@
-// How faithful tools are that are answered without a model, on the recorded runs of tau-bench's
-// airline: each recorded call is left out and answered by each level of the chain. And how often
-// tools fail when failures are injected as the logs show them.
+// How faithful answered tools are, on the recorded runs of tau-bench's airline: each recorded call
+// is left out and answered by each level of the chain; how often tools fail when failures are
+// injected as the logs show them; and how well results that a model makes up can be told from
+// recorded ones (tool_realism.cpp).
 //
 //   bench_tools [--no-server]
 //
@@ -23,6 +24,7 @@
 #include "environment/tool_failures.hpp"
 #include "environment/tool_world.hpp"
 #include "ingest/log_reader.hpp"
+#include "tool_realism.hpp"
 
 namespace {
 
@@ -32,13 +34,8 @@ const std::string kData = UNDERSTUDY_SOURCE_DIR "/../shared/data/tau_bench";
 const std::string kServer = UNDERSTUDY_SOURCE_DIR "/tests/program/airline_server.py";
 const MatchRules kMatch = {.renamed_keys = {{"province", "state"}}};
 
-struct Run {
-  std::string task;
-  ToolSteps steps;
-};
-
-std::vector<Run> read_runs() {
-  std::vector<Run> runs;
+std::vector<LoggedRun> read_runs() {
+  std::vector<LoggedRun> runs;
   Result<LogReader> reader = LogReader::open(
       {.path = kData + "/historical_trajectories/gpt-4o-airline.json", .name = "log"}, {});
   while (reader) {
@@ -103,9 +100,9 @@ std::optional<std::string> text_of(const std::optional<RecordedCalls::Found>& fo
 }
 
 /// Every call of the logs left out in turn.
-void leave_one_out(const std::vector<Run>& runs, const ToolRules& rules, Table& table) {
+void leave_one_out(const std::vector<LoggedRun>& runs, const ToolRules& rules, Table& table) {
   RecordedCalls recorded;
-  for (const Run& run : runs) recorded.add(rules, run.task, run.steps);
+  for (const LoggedRun& run : runs) recorded.add(rules, run.task, run.steps);
   for (std::uint32_t i = 0; i < runs.size(); ++i) {
     WorldState state;
     for (std::uint32_t k = 0; k < runs[i].steps.steps.size(); ++k) {
@@ -127,10 +124,10 @@ void leave_one_out(const std::vector<Run>& runs, const ToolRules& rules, Table& 
 }
 
 /// Call by call through the server alone, a process a run.
-void through_the_server(const std::vector<Run>& runs, const ToolRules& rules, Table& table) {
+void through_the_server(const std::vector<LoggedRun>& runs, const ToolRules& rules, Table& table) {
   SystemClock clock;
   std::map<std::string, std::size_t> different;
-  for (const Run& run : runs) {
+  for (const LoggedRun& run : runs) {
     McpSource source({.argv = {"python3", kServer, kData + "/tau_bench/envs/airline/data"},
                       .environment = {"PYTHONDONTWRITEBYTECODE=1"}},
                      clock);
@@ -151,9 +148,9 @@ void through_the_server(const std::vector<Run>& runs, const ToolRules& rules, Ta
   for (const auto& [what, count] : different) fmt::print("server, {}: {}\n", what, count);
 }
 
-void injected_failures(const std::vector<Run>& runs) {
+void injected_failures(const std::vector<LoggedRun>& runs) {
   ToolFailures failures;
-  for (const Run& run : runs) failures.learn(run.steps);
+  for (const LoggedRun& run : runs) failures.learn(run.steps);
   fmt::print("\n{:<34} {:>8} {:>8} {:>10} {:>8}\n", "failures", "logged", "rate", "injected", "z");
   constexpr std::uint64_t kDraws = 100'000;
   for (const auto& [name, tool] : failures.tools()) {
@@ -177,7 +174,7 @@ int main(int argc, char** argv) {
     fmt::print("skipped: there are no recordings in {}\n", kData);
     return 0;
   }
-  const std::vector<Run> runs = read_runs();
+  const std::vector<LoggedRun> runs = read_runs();
   ToolRules rules;
   rules.set("think", {.free_arguments = {"thought"}});
   rules.set("transfer_to_human_agents",
@@ -189,4 +186,5 @@ int main(int argc, char** argv) {
   }
   table.print();
   injected_failures(runs);
+  measure_realism(runs, rules);
 }

@@ -63,7 +63,9 @@ std::string found_program(const std::string& name) {
   return "/bin/" + name;
 }
 
-pid_t spawn(const ChildOptions& options, int input, int output) {
+constexpr int kExtraInput = STDERR_FILENO + 1;
+
+pid_t spawn(const ChildOptions& options, int input, int output, int extra) {
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
   if (input >= 0) {
@@ -77,7 +79,9 @@ pid_t spawn(const ChildOptions& options, int input, int output) {
   } else {
     posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
   }
-  posix_spawn_file_actions_addclosefrom_np(&files, STDERR_FILENO + 1);
+  // Last of all: it may take the place of one of those above.
+  if (extra >= 0) posix_spawn_file_actions_adddup2(&files, extra, kExtraInput);
+  posix_spawn_file_actions_addclosefrom_np(&files, extra >= 0 ? kExtraInput + 1 : kExtraInput);
   posix_spawnattr_t attributes;
   posix_spawnattr_init(&attributes);
   // A group of its own: Ctrl-C is ours to handle, and it ends with us. Signals as a program expects
@@ -125,14 +129,17 @@ Result<ChildProcess> ChildProcess::start(const ChildOptions& options) {
   } else if (has_input) {
     input[1] = memory_file(options.input);
   }
+  const bool has_extra = !options.extra_input.empty();
+  int extra = has_extra ? memory_file(options.extra_input) : -1;
   const bool piped = ::pipe2(output.data(), O_CLOEXEC) == 0;
   child.input_ = input[0];
   child.output_ = output[0];
   pid_t process = -EMFILE;
-  if (piped && (!has_input || input[1] >= 0)) {
+  if (piped && (!has_input || input[1] >= 0) && (!has_extra || extra >= 0)) {
     ::fcntl(output[0], F_SETFL, O_NONBLOCK);
-    process = spawn(options, input[1], output[1]);
+    process = spawn(options, input[1], output[1], extra);
   }
+  close_once(extra);
   close_once(input[1]);
   close_once(output[1]);
   if (process == -ENOENT || process == -EACCES) {

@@ -23,6 +23,7 @@ struct ChildOptions {
   bool keep_stderr = false;  ///< into the output, as it comes; else it is dropped
   bool stdin_open = false;   ///< write() may be used; else stdin is `input`
   std::string input{};
+  std::string extra_input{};  ///< if not empty: what it reads from descriptor 3
 };
 
 class ChildProcess {

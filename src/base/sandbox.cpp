@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/seccomp_filter.hpp"
 #include "base/text.hpp"
 
 namespace understudy {
@@ -29,9 +30,10 @@ void append(std::vector<std::string>& argv, std::initializer_list<std::string> m
 
 }  // namespace
 
-std::vector<std::string> sandboxed(const SandboxOptions& options,
-                                   const std::vector<std::string>& argv) {
-  std::vector<std::string> all;
+ChildOptions sandboxed(const SandboxOptions& options, const std::vector<std::string>& argv) {
+  ChildOptions child;
+  child.extra_input = seccomp_filter();
+  std::vector<std::string>& all = child.argv;
   if (::geteuid() == 0) {
     append(all, {"setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=-all",
                  "--no-new-privs"});
@@ -59,6 +61,7 @@ std::vector<std::string> sandboxed(const SandboxOptions& options,
   for (const SandboxMount& mount : options.mounts) {
     append(all, {mount.writable ? "--bind" : "--ro-bind", mount.host, mount.inside});
   }
+  if (!child.extra_input.empty()) append(all, {"--seccomp", "3"});
   append(all, {"--remount-ro", "/", "--chdir", options.folder, "--"});
   // Inside, where processes are counted for this namespace alone; nobody there may raise a limit.
   // Where the machine itself runs out of memory, this goes first.
@@ -67,7 +70,7 @@ std::vector<std::string> sandboxed(const SandboxOptions& options,
                fmt::format("--nproc={}", options.processes),
                fmt::format("--fsize={}", options.file_bytes), "--core=0", "--nofile=1024"});
   all.insert(all.end(), argv.begin(), argv.end());
-  return all;
+  return child;
 }
 
 namespace {
@@ -102,8 +105,7 @@ std::uint64_t resident_bytes(const std::string& process, int depth = 0) {
 Result<SandboxResult> run_unchecked(const SandboxOptions& options,
                                     const std::vector<std::string>& argv, const Clock& clock) {
   const std::int64_t deadline_ms = clock.now_ms() + options.time_ms;
-  ChildOptions child_options;
-  child_options.argv = sandboxed(options, argv);
+  ChildOptions child_options = sandboxed(options, argv);
   child_options.keep_stderr = true;
   child_options.input = options.input;
   UNDERSTUDY_TRY(ChildProcess child, ChildProcess::start(child_options));

@@ -45,9 +45,10 @@ struct SandboxResult {
   std::string output;  ///< stdout and stderr as they came, up to the limit
 };
 
-/// The program with everything before it that makes the sandbox.
-[[nodiscard]] std::vector<std::string> sandboxed(const SandboxOptions& options,
-                                                 const std::vector<std::string>& argv);
+/// The program with everything before it that makes the sandbox, and the filter of its system
+/// calls. Limits on time, output and memory together are for whoever runs it to hold.
+[[nodiscard]] ChildOptions sandboxed(const SandboxOptions& options,
+                                     const std::vector<std::string>& argv);
 
 /// kUsage, with what to do, where no sandbox can be had: no bubblewrap, no user namespaces. Asks
 /// once by running /bin/true.

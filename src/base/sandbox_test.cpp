@@ -128,6 +128,48 @@ TEST_F(Sandbox, CannotRemountOrMakeNamespaces) {
   EXPECT_FALSE(fs::exists("/usr/bin/x"));
 }
 
+TEST_F(Sandbox, MayNotMakeSystemCallsThatAreWaysOut) {
+  std::ofstream(folder_->path() + "/calls.py") << R"(
+import ctypes, os, socket, subprocess, sys, threading
+libc = ctypes.CDLL(None, use_errno=True)
+def tried(name, number, *arguments):
+    got = libc.syscall(number, *[ctypes.c_long(a) for a in arguments])
+    print(name, os.strerror(ctypes.get_errno()) if got < 0 else "worked")
+if os.uname().machine == "x86_64":
+    tried("unshare", 272, 0x10000000)
+    tried("clone", 56, 0x10000000 | 17, 0, 0, 0, 0)
+    tried("mount", 165, 0, 0, 0, 0, 0)
+    tried("io_uring", 425, 1, 0)
+    tried("bpf", 321, 0, 0, 0)
+    tried("keyctl", 250, 0, 0, 0)
+    tried("ptrace", 101, 0, 0, 0, 0)
+    tried("x32", 0x40000000 + 39)
+else:
+    for name in "unshare clone mount io_uring bpf keyctl ptrace x32".split():
+        print(name, "Operation not permitted")
+for family in (socket.AF_NETLINK, socket.AF_PACKET, 38):
+    try:
+        socket.socket(family, socket.SOCK_RAW if family == socket.AF_PACKET else socket.SOCK_DGRAM)
+        print("socket worked")
+    except OSError as error:
+        print("socket", error.strerror)
+# What programs need goes on.
+socket.socketpair()
+socket.socket().close()
+thread = threading.Thread(target=lambda: print("thread"))
+thread.start()
+thread.join()
+print(subprocess.run(["echo", "child"], capture_output=True, text=True).stdout.strip())
+)";
+  std::string expected;
+  for (const char* name :
+       {"unshare", "clone", "mount", "io_uring", "bpf", "keyctl", "ptrace", "x32"}) {
+    expected += std::string(name) + " Operation not permitted\n";
+  }
+  for (int i = 0; i < 3; ++i) expected += "socket Address family not supported by protocol\n";
+  EXPECT_EQ(run("/usr/bin/python3 calls.py").output, expected + "thread\nchild\n");
+}
+
 TEST_F(Sandbox, AForkBombMeetsItsLimitAndLeavesNothing) {
   options_.processes = 20;
   options_.time_ms = 1'500;

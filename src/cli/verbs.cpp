@@ -15,6 +15,7 @@ constexpr std::array kVerbs = {
     Verb{"demo", "real conversations, a real model, a forecast: nothing to prepare", run_demo},
     Verb{"init", "write a commented study.toml", run_init},
     Verb{"plan", "before spending: calls, cost, time, and what could be seen", run_plan},
+    Verb{"tools", "a dry run: what each tool of the logs would be answered by", run_tools},
     Verb{"run", "every stage that is not up to date; always resumes; prints the table", run_study},
     Verb{"ingest", "stage 1: read the logs, count out, de-identify", run_ingest},
     Verb{"sample", "stage 2: build the frame, draw prefixes", run_sample},

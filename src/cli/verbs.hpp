@@ -20,6 +20,7 @@ struct Verb {
 
 // One file each.
 int run_demo(const std::vector<std::string>& arguments);
+int run_tools(const std::vector<std::string>& arguments);
 int run_plan(const std::vector<std::string>& arguments);
 int run_init(const std::vector<std::string>& arguments);
 int run_study(const std::vector<std::string>& arguments);

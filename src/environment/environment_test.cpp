@@ -5,6 +5,7 @@
 #include <map>
 
 #include "environment/recorded_calls.hpp"
+#include "environment/tool_dry_run.hpp"
 #include "environment/tool_rules.hpp"
 #include "environment/tool_steps.hpp"
 #include "environment/tool_world.hpp"
@@ -282,6 +283,49 @@ TEST(ToolWorld, TwoTrajectoriesDoNotSeeEachOther) {
   EXPECT_EQ(writes.call(call("book", R"({"id":1})")).result, "ok");
   EXPECT_EQ(writes.call(seat).result, "taken");
   EXPECT_EQ(reads.call(seat).result, "free");
+}
+
+TEST(ToolWorld, AnAnswerOfAnEarlierSessionCountsAsIfItHadBeenNow) {
+  Logs logs;
+  RecordedSource own(logs.recorded, logs.first);
+  ToolWorld world(logs.rules, {&own});
+  world.restore(call("book", R"({"id":1})"),
+                {.level = ToolLevel::kRecorded, .result = "ok", .trouble = ToolTrouble::kNone});
+  EXPECT_EQ(world.call(call("get_seat", R"({"id":1})")).result, "taken");
+  world.restore(
+      call("book", R"({"id":2})"),
+      {.level = ToolLevel::kInjected, .result = "Error: try again", .trouble = ToolTrouble::kNone});
+  EXPECT_EQ(world.state().changes().size(), 1U);
+}
+
+// ---- the dry run ----
+
+TEST(ToolDryRun, CountsTheFirstLevelThatCouldAnswerEachCall) {
+  const ToolRules rules;
+  ToolDryRun run(rules, [](const std::string& tool, bool changed) {
+    if (tool == "get_seat") return changed ? ToolLevel::kNone : ToolLevel::kConnector;
+    return ToolLevel::kSimulated;
+  });
+  const ToolSteps one = steps_of({{call("get_seat", R"({"id":1})"), "free"},
+                                  {call("book", R"({"id":1})"), "Error: no"},
+                                  {call("book", R"({"id":2})"), "ok"},
+                                  {call("get_seat", R"({"id":3})"), "free"}});
+  const ToolSteps two = steps_of(
+      {{call("get_seat", R"({"id":1})"), "free"}, {call("get_seat", R"({"id":4})"), "free"}});
+  EXPECT_EQ(run.learn(one), 0U);
+  EXPECT_EQ(run.learn(two), 1U);
+  run.offer("list");
+  run.count(0, one);
+  run.count(1, two);
+  const ToolDryRun::Tool& seat = run.tools().at("get_seat");
+  EXPECT_EQ(seat.calls, 4U);
+  EXPECT_EQ(seat.by(ToolLevel::kKeyed), 2U);
+  EXPECT_EQ(seat.by(ToolLevel::kConnector), 1U);
+  EXPECT_EQ(seat.by(ToolLevel::kNone), 1U) << "a connector has not heard of the change";
+  const ToolDryRun::Tool& book = run.tools().at("book");
+  EXPECT_EQ(book.by(ToolLevel::kSimulated), 2U);
+  EXPECT_EQ(book.errors, 1U);
+  EXPECT_EQ(run.tools().at("list").calls, 0U);
 }
 
 }  // namespace

@@ -53,14 +53,9 @@ McpOutcome<McpResult> read_result(const Json& answer) {
 }  // namespace
 
 McpOutcome<McpClient> McpClient::start(const McpServer& server, const Clock& clock) {
-  ChildOptions options;
-  options.argv = server.argv;
-  options.environment.insert(options.environment.end(), server.environment.begin(),
-                             server.environment.end());
-  options.stdin_open = true;
-  Result<ChildProcess> process = ChildProcess::start(options);
-  if (!process) return ToolTrouble::kServerDied;
-  McpClient client(server, clock, *std::move(process));
+  McpOutcome<std::unique_ptr<McpChannel>> channel = open_mcp_channel(server, clock);
+  if (const ToolTrouble* trouble = std::get_if<ToolTrouble>(&channel)) return *trouble;
+  McpClient client(server, clock, std::move(std::get<std::unique_ptr<McpChannel>>(channel)));
   if (const ToolTrouble trouble = client.greet(); trouble != ToolTrouble::kNone) return trouble;
   return client;
 }
@@ -77,9 +72,15 @@ ToolTrouble McpClient::greet() {
   }
   const McpOutcome<Json> answer = response(id, deadline_ms);
   if (const ToolTrouble* trouble = std::get_if<ToolTrouble>(&answer)) return *trouble;
-  if (member(std::get<Json>(answer), "result") == nullptr) return ToolTrouble::kServerBroken;
+  const Json* greeting = member(std::get<Json>(answer), "result");
+  if (greeting == nullptr) return ToolTrouble::kServerBroken;
+  const Json* version = member(*greeting, "protocolVersion");
+  const bool says = version != nullptr && version->is_string();
+  channel_->agreed(says ? version->get<std::string>() : kProtocolVersion);
   const Json ready = {{"jsonrpc", "2.0"}, {"method", "notifications/initialized"}};
   if (const auto trouble = send(ready, deadline_ms); trouble != ToolTrouble::kNone) return trouble;
+  const ToolTrouble arrived = channel_->flush(deadline_ms);
+  if (arrived != ToolTrouble::kNone) return arrived;
   return list_tools(deadline_ms);
 }
 
@@ -104,12 +105,12 @@ ToolTrouble McpClient::list_tools(std::int64_t deadline_ms) {
   return ToolTrouble::kServerFlooded;
 }
 
-bool McpClient::has_tool(std::string_view name) const {
-  for (const Json& tool : tools_) {
-    const Json* own = member(tool, "name");
-    if (own != nullptr && *own == Json(name)) return true;
+const Json* McpClient::tool(std::string_view name) const {
+  for (const Json& one : tools_) {
+    const Json* own = member(one, "name");
+    if (own != nullptr && *own == Json(name)) return &one;
   }
-  return false;
+  return nullptr;
 }
 
 McpOutcome<McpResult> McpClient::call(const ToolCall& call) {
@@ -136,25 +137,16 @@ McpOutcome<std::vector<McpResult>> McpClient::call_all(const std::vector<ToolCal
   return results;
 }
 
-// ---- lines ----
+// ---- messages ----
 
 ToolTrouble McpClient::send(const Json& message, std::int64_t deadline_ms) {
-  received_bytes_ = 0;
-  const std::string line = write_json(message, JsonStyle::kCanonical) + "\n";
-  switch (process_.write(line, *clock_, deadline_ms)) {
-    case ChildProcess::Io::kDone:
-      return ToolTrouble::kNone;
-    case ChildProcess::Io::kTimedOut:
-      return ToolTrouble::kServerHung;
-    case ChildProcess::Io::kClosed:
-      break;
-  }
-  return ToolTrouble::kServerDied;
+  return channel_->send(write_json(message, JsonStyle::kCanonical), deadline_ms);
 }
 
 ToolTrouble McpClient::request(std::string_view method, Json params, std::int64_t deadline_ms,
                                std::int64_t& id) {
   id = ++last_id_;
+  channel_->begin_question();
   return send({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}, {"params", std::move(params)}},
               deadline_ms);
 }
@@ -166,25 +158,16 @@ McpOutcome<Json> McpClient::response(std::int64_t id, std::int64_t deadline_ms) 
       answers_.erase(found);
       return answer;
     }
-    if (const std::size_t end = received_.find('\n'); end != std::string::npos) {
-      const std::string line = received_.substr(0, end);
-      received_.erase(0, end + 1);
-      const ToolTrouble trouble = take_line(line, deadline_ms);
-      if (trouble != ToolTrouble::kNone) return trouble;
-      continue;
-    }
-    const std::size_t before = received_.size();
-    const ChildProcess::Io io = process_.read(received_, *clock_, deadline_ms);
-    if (io == ChildProcess::Io::kTimedOut) return ToolTrouble::kServerHung;
-    if (io == ChildProcess::Io::kClosed) return ToolTrouble::kServerDied;
-    received_bytes_ += received_.size() - before;
-    if (received_bytes_ > server_.answer_bytes_max) return ToolTrouble::kServerFlooded;
+    std::string text;
+    ToolTrouble trouble = channel_->receive(text, deadline_ms);
+    if (trouble == ToolTrouble::kNone) trouble = take(text, deadline_ms);
+    if (trouble != ToolTrouble::kNone) return trouble;
   }
 }
 
-ToolTrouble McpClient::take_line(std::string_view line, std::int64_t deadline_ms) {
-  if (trimmed(line).empty()) return ToolTrouble::kNone;
-  Result<Json> message = parse_json(line);
+ToolTrouble McpClient::take(std::string_view text, std::int64_t deadline_ms) {
+  if (trimmed(text).empty()) return ToolTrouble::kNone;
+  Result<Json> message = parse_json(text);
   if (!message || !message->is_object()) return ToolTrouble::kServerBroken;
   const Json* id = member(*message, "id");
   const Json* method = member(*message, "method");
@@ -201,10 +184,7 @@ ToolTrouble McpClient::take_line(std::string_view line, std::int64_t deadline_ms
   } else {
     reply["error"] = {{"code", -32'601}, {"message", "this client offers no such method"}};
   }
-  const std::size_t received_bytes = received_bytes_;
-  const ToolTrouble trouble = send(reply, deadline_ms);
-  received_bytes_ = received_bytes;  // a server that only asks floods as well
-  return trouble;
+  return send(reply, deadline_ms);  // the bytes go on counting: who only asks floods as well
 }
 
 // ---- the level ----

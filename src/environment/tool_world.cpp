@@ -1,5 +1,7 @@
 #include "environment/tool_world.hpp"
 
+#include <utility>
+
 #include "base/assert.hpp"
 
 namespace understudy {
@@ -18,6 +20,10 @@ std::string_view tool_level_name(ToolLevel level) {
       return "injected";
     case ToolLevel::kNone:
       return "none";
+    case ToolLevel::kConnector:
+      return "connector";
+    case ToolLevel::kSimulated:
+      return "simulated";
   }
   UNDERSTUDY_ASSERT(false);
 }
@@ -38,6 +44,16 @@ std::string_view tool_trouble_name(ToolTrouble trouble) {
       return "server_broken";
     case ToolTrouble::kSandboxRefused:
       return "sandbox_refused";
+    case ToolTrouble::kServerRedirected:
+      return "server_redirected";
+    case ToolTrouble::kSimulationFailed:
+      return "tool_simulation_failed";
+    case ToolTrouble::kSimulatorRefused:
+      return "simulator_refused";
+    case ToolTrouble::kSimulatorAsked:
+      return "simulator_asked";
+    case ToolTrouble::kSimulatorUnavailable:
+      return "simulator_unavailable";
   }
   UNDERSTUDY_ASSERT(false);
 }
@@ -46,47 +62,82 @@ std::string_view tool_trouble_name(ToolTrouble trouble) {
 
 void ToolWorld::observe(const ToolCall& call, const std::optional<std::string>& result) {
   const std::string canonical = rules_.canonical(call);
-  if (result && rules_.effect(call.name) == ToolEffect::kRead) {
-    given_.insert_or_assign(state_.question(canonical), ToolAnswer{.level = ToolLevel::kRecorded,
-                                                                   .result = *result,
-                                                                   .trouble = ToolTrouble::kNone});
-  }
+  const Digest asked_in = state_.digest();
+  const Digest key = state_.question(canonical);
   state_.took(rules_, call, canonical, result);
+  const bool changed = state_.digest() != asked_in;
+  if (result) {
+    if (!changed) {
+      given_.insert_or_assign(key, ToolAnswer{.level = ToolLevel::kRecorded,
+                                              .result = *result,
+                                              .trouble = ToolTrouble::kNone});
+    }
+    if (facts_) facts_->take(call, *result, changed);
+  }
+  if (simulator_ != nullptr) simulator_->happened(call, result);
   ++calls_;
 }
 
 void ToolWorld::restore(const ToolCall& call, const ToolAnswer& answer) {
-  const std::string canonical = rules_.canonical(call);
-  if (rules_.effect(call.name) == ToolEffect::kRead) {
-    given_.emplace(state_.question(canonical), answer);
-  }
-  if (answer.level != ToolLevel::kInjected) state_.took(rules_, call, canonical, answer.result);
-  ++calls_;
+  const Open open{.call = call, .canonical = rules_.canonical(call), .number = calls_++};
+  (void)settle(open, answer, nullptr);
 }
 
-ToolAnswer ToolWorld::call(const ToolCall& call) {
-  const std::string canonical = rules_.canonical(call);
-  const Digest key = state_.question(canonical);
-  const bool reads = rules_.effect(call.name) == ToolEffect::kRead;
-  if (const auto known = given_.find(key); reads && known != given_.end()) {
-    ++calls_;
+ToolReply ToolWorld::ask(const ToolCall& call) {
+  UNDERSTUDY_ASSERT(!open_);
+  Open open{.call = call, .canonical = rules_.canonical(call), .number = calls_++};
+  if (const auto known = given_.find(state_.question(open.canonical)); known != given_.end()) {
     ToolAnswer again = known->second;
     again.repeated = true;
+    again.contradictions = 0;
+    if (simulator_ != nullptr) simulator_->happened(call, again.result);
     return again;
   }
-  const ToolQuestion question{
-      .call = call, .canonical = canonical, .state = state_, .number = calls_++};
+  const ToolQuestion question = question_of(open);
   for (ToolSource* source : sources_) {
     std::optional<ToolAnswer> answer = source->answer(question);
     if (!answer) continue;
     if (answer->level == ToolLevel::kNone) return *std::move(answer);
-    if (reads) given_.emplace(key, *answer);
-    // A failure that was injected has not reached the world.
-    if (answer->level != ToolLevel::kInjected) state_.took(rules_, call, canonical, answer->result);
-    source->taken(state_);
-    return *std::move(answer);
+    return settle(open, *std::move(answer), source);
   }
-  return {};
+  if (simulator_ == nullptr) return ToolAnswer{};
+  SimulatorQuestion asked = simulator_->question(question);
+  open_ = std::move(open);
+  return asked;
+}
+
+ToolReply ToolWorld::accept(const DrawOutcome& outcome) {
+  UNDERSTUDY_ASSERT(open_.has_value() && simulator_ != nullptr);
+  ToolReply reply = simulator_->read(question_of(*open_), outcome);
+  ToolAnswer* const answer = std::get_if<ToolAnswer>(&reply);
+  if (answer == nullptr) return reply;
+  const Open open = *std::exchange(open_, std::nullopt);
+  if (answer->level == ToolLevel::kNone) return reply;
+  return settle(open, std::move(*answer), nullptr);
+}
+
+ToolAnswer ToolWorld::call(const ToolCall& call) {
+  ToolReply reply = ask(call);
+  ToolAnswer* const answer = std::get_if<ToolAnswer>(&reply);
+  UNDERSTUDY_ASSERT(answer != nullptr);
+  return std::move(*answer);
+}
+
+// What follows from an answer that was taken, whoever gave it.
+ToolAnswer ToolWorld::settle(const Open& open, ToolAnswer answer, ToolSource* source) {
+  const Digest key = state_.question(open.canonical);
+  const Digest asked_in = state_.digest();
+  const bool injected = answer.level == ToolLevel::kInjected;
+  // A failure that was injected has not reached the world.
+  if (!injected) state_.took(rules_, open.call, open.canonical, answer.result);
+  const bool changed = state_.digest() != asked_in;
+  if (facts_) answer.contradictions = facts_->take(open.call, answer.result, changed);
+  const bool reads = rules_.effect(open.call.name) == ToolEffect::kRead;
+  // A change that was made to fail may be tried again.
+  if (reads || (!changed && !injected)) given_.emplace(key, answer);
+  if (source != nullptr) source->taken(state_);
+  if (simulator_ != nullptr) simulator_->happened(open.call, answer.result);
+  return answer;
 }
 
 // ---- what was logged ----

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/hash.hpp"
+#include "base/prompt_text.hpp"
 #include "base/text.hpp"
 #include "grading/language.hpp"
 
@@ -17,89 +18,6 @@ namespace {
 constexpr std::size_t kExamplesEachMax = 3;
 constexpr std::size_t kExampleBytesMax = 500;
 constexpr std::size_t kReasonBytesMax = 1000;
-
-// Characters that could end a line for some reader, hide or reorder text, or be a control to a
-// terminal or tokenizer. Line ends become '\n', the others U+FFFD.
-enum class CharacterKind { kPlain, kLineEnd, kHidden };
-
-struct CodePoint {
-  char32_t value = 0;
-  std::size_t size = 1;
-};
-
-// `text` is valid UTF-8 and not empty.
-CodePoint first_code_point(std::string_view text) {
-  const auto byte = [&](std::size_t i) {
-    return static_cast<char32_t>(static_cast<unsigned char>(text[i]));
-  };
-  if (byte(0) < 0x80) return {byte(0), 1};
-  if (byte(0) < 0xE0) return {(byte(0) & 0x1F) << 6 | (byte(1) & 0x3F), 2};
-  if (byte(0) < 0xF0) {
-    return {(byte(0) & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F), 3};
-  }
-  return {
-      (byte(0) & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F),
-      4};
-}
-
-CharacterKind kind_of(char32_t c) {
-  if (c == U'\n' || c == U'\r' || c == U'\v' || c == U'\f' || c == 0x85 || c == 0x2028 ||
-      c == 0x2029) {
-    return CharacterKind::kLineEnd;
-  }
-  if (c == U'\t') return CharacterKind::kPlain;
-  const bool control = c < 0x20 || (c >= 0x7F && c < 0xA0);
-  const bool bidi_or_zero_width = c == 0x00AD || c == 0x061C || c == 0x180E ||
-                                  (c >= 0x200B && c <= 0x200F) || (c >= 0x202A && c <= 0x202E) ||
-                                  (c >= 0x2060 && c <= 0x206F) || c == 0xFEFF ||
-                                  (c >= 0xFFF9 && c <= 0xFFFB);
-  const bool tags_or_private = c >= 0xE0000 || (c >= 0xE000 && c <= 0xF8FF);
-  return control || bidi_or_zero_width || tags_or_private ? CharacterKind::kHidden
-                                                          : CharacterKind::kPlain;
-}
-
-// Markers of chat templates get a space after their first character, so that a server that reads
-// special tokens in text doesn't find any.
-std::string without_template_tokens(std::string text) {
-  static const RE2 kToken(
-      R"((?i)(<)(\||\x{FF5C}|/?s>|<?/?sys>>?|(?:start|end)_of_turn|/?think|/?tool_call))"
-      R"(|(\[)(/?inst\]))");
-  RE2::GlobalReplace(&text, kToken, R"(\1\3 \2\4)");
-  return text;
-}
-
-// Data lines begin with "| ": whatever the text holds, none of its lines can begin otherwise.
-std::string fenced_lines(std::string_view text) {
-  const std::string valid = without_template_tokens(replace_invalid_utf8(text));
-  std::string out = "| ";
-  for (std::size_t i = 0; i < valid.size();) {
-    const CodePoint point = first_code_point(std::string_view(valid).substr(i));
-    switch (kind_of(point.value)) {
-      case CharacterKind::kLineEnd: {
-        const bool pair = point.value == U'\r' && i + 1 < valid.size() && valid[i + 1] == '\n';
-        i += pair ? 1 : 0;
-        out += "\n| ";
-        break;
-      }
-      case CharacterKind::kHidden:
-        out += "\uFFFD";
-        break;
-      case CharacterKind::kPlain:
-        out += std::string_view(valid).substr(i, point.size);
-    }
-    i += point.size;
-  }
-  return out + "\n";
-}
-
-// The head and the tail of a message that is too long, so that its request stays readable.
-std::string shortened(std::string_view text, std::size_t size_max) {
-  if (text.size() <= size_max) return std::string(text);
-  const std::string_view head = utf8_prefix(text, size_max / 2);
-  std::size_t tail = text.size() - size_max / 2;
-  while (tail < text.size() && (static_cast<unsigned char>(text[tail]) & 0xC0) == 0x80) ++tail;
-  return fmt::format("{}\n[{} bytes left out]\n{}", head, tail - head.size(), text.substr(tail));
-}
 
 std::string calls_text(std::span<const ToolCall> calls, std::size_t size_max) {
   std::string out;
