@@ -257,15 +257,22 @@ Result<std::optional<ChatRequest>> ArmDraws::ask(std::size_t number) {
   return std::optional(next_step());
 }
 
-Result<bool> ArmDraws::take_tool_results(int timeout_ms) {
+Result<bool> ArmDraws::look_after_tools(int timeout_ms) {
   if (trajectories_ == nullptr || trajectories_->waiting() == 0) return false;
-  std::vector<ToolWork> results = trajectories_->tool_results(timeout_ms);
-  if (results.empty()) return true;
+  UNDERSTUDY_TRY(Spending* const spending, study_->spending());
+  const bool may_ask = !spending->is_reached({.role = role_, .done = done_, .in_flight = 0});
+  UNDERSTUDY_TRY(ToolsDone tools, trajectories_->look_after_tools(timeout_ms, may_ask));
+  // Questions that the budget holds back are asked by a later run.
+  if (tools.empty()) return may_ask || trajectories_->is_being_answered();
   UNDERSTUDY_TRY(Transaction transaction, study_->store.transaction());
-  for (ToolWork& work : results) {
-    UNDERSTUDY_TRY(auto ended, trajectories_->settle(std::move(work)));
-    if (ended) UNDERSTUDY_CHECK(put(std::move(*ended)));
+  for (const ChatOutcome& simulated : tools.simulated) {
+    if (const auto* const completion = std::get_if<Completion>(&simulated.outcome)) {
+      spending->add("simulator", completion->usage);
+    }
   }
+  if (!tools.simulated.empty()) UNDERSTUDY_CHECK(spending->save(study_->store));
+  UNDERSTUDY_TRY(std::vector<StoredDraw> ended, trajectories_->settle(std::move(tools)));
+  for (StoredDraw& draw : ended) UNDERSTUDY_CHECK(put(std::move(draw)));
   UNDERSTUDY_CHECK(transaction.commit());
   return true;
 }

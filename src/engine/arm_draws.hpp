@@ -79,8 +79,8 @@ class ArmDraws {
   /// Trajectories: whether there is a next step to ask for, and the request.
   [[nodiscard]] bool has_next_step() const { return trajectories_ && trajectories_->has_ready(); }
   [[nodiscard]] ChatRequest next_step() { return trajectories_->next(); }
-  /// Looks after tool calls that are under way; false: there are none.
-  [[nodiscard]] Result<bool> take_tool_results(int timeout_ms);
+  /// Looks after tool calls that are under way; false: there are none that could end.
+  [[nodiscard]] Result<bool> look_after_tools(int timeout_ms);
   /// Answers of this arm in any order, by packed key: de-identified, measured against the window,
   /// and stored together with what they used. Durable when it returns.
   Result<void> store(std::vector<ChatOutcome> outcomes);

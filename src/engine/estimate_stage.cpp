@@ -182,11 +182,12 @@ Json draw_counts(const Units& units) {
 // How trajectories ended, and which level of the chain answered their tool calls.
 Result<void> count_trajectories(StudyStore& store, Arm arm, Json& counts) {
   std::map<std::string, std::uint64_t> ended, answered, troubles;
-  std::uint64_t answers = 0;
+  std::uint64_t answers = 0, contradictions = 0;
   const auto count = [&](const std::vector<ToolEvent>& events) {
     for (const ToolEvent& event : events) {
       ++answered[event.level];
       if (!event.trouble.empty()) ++troubles[event.trouble];
+      contradictions += event.contradictions;
     }
   };
   UNDERSTUDY_CHECK(store.for_each_draw(arm, [&](const StoredDraw& draw) -> Result<void> {
@@ -201,6 +202,7 @@ Result<void> count_trajectories(StudyStore& store, Arm arm, Json& counts) {
   counts["answers"] = answers;
   counts["tool_calls"] = answered;
   counts["tool_troubles"] = troubles;
+  counts["tool_contradictions"] = contradictions;
   return {};
 }
 

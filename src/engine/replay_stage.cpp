@@ -50,7 +50,7 @@ class ArmReplay {
   // Nothing where every draw is one answer.
   std::function<Result<bool>(int)> others() {
     if (!study_.config.tools.are_replayed()) return {};
-    return [this](int timeout_ms) { return draws_.take_tool_results(timeout_ms); };
+    return [this](int timeout_ms) { return draws_.look_after_tools(timeout_ms); };
   }
 
   // A trajectory that is under way goes on until the budget is spent, not only promised.

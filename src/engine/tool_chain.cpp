@@ -14,8 +14,6 @@
 namespace understudy {
 namespace {
 
-constexpr std::string_view kNotAsked = "not_asked";  ///< a call before it was not answered
-
 ToolLevel level_named(std::string_view name) {
   for (std::uint8_t i = 0; i < static_cast<std::uint8_t>(ToolLevel::kNone); ++i) {
     const auto level = static_cast<ToolLevel>(i);
@@ -58,71 +56,80 @@ std::vector<ToolSource*> pointers(const std::vector<std::unique_ptr<ToolSource>>
 }  // namespace
 
 TrajectoryTools::TrajectoryTools(const ToolRules& rules,
-                                 std::vector<std::unique_ptr<ToolSource>> sources)
-    : sources_(std::move(sources)), world_(rules, pointers(sources_)) {}
+                                 std::vector<std::unique_ptr<ToolSource>> sources,
+                                 std::unique_ptr<ToolSimulator> simulator, const FactKinds& kinds)
+    : sources_(std::move(sources)),
+      simulator_(std::move(simulator)),
+      world_(rules, pointers(sources_), simulator_.get(), &kinds) {}
 
-void TrajectoryTools::observe(const std::vector<Message>& messages, std::size_t count) {
-  const std::vector<Message> prefix(messages.begin(),
-                                    messages.begin() + static_cast<std::ptrdiff_t>(count));
-  for (const ToolStep& step : tool_steps_of(prefix).steps) world_.observe(step.call, step.result);
+void TrajectoryTools::observe(const std::vector<ToolStep>& steps) {
+  for (const ToolStep& step : steps) world_.observe(step.call, step.result);
 }
 
 void TrajectoryTools::restore(const TrajectoryStep& step) {
   for (std::size_t i = 0; i < step.events.size(); ++i) {
     const ToolEvent& event = step.events[i];
-    world_.restore(step.answer.tool_calls.at(i), {.level = level_named(event.level),
-                                                  .result = event.result,
-                                                  .repeated = false,
-                                                  .trouble = ToolTrouble::kNone});
+    world_.restore(step.answer.tool_calls.at(i), ToolAnswer{.level = level_named(event.level),
+                                                            .result = event.result,
+                                                            .repeated = event.repeated,
+                                                            .contradictions = event.contradictions,
+                                                            .trouble = ToolTrouble::kNone});
   }
 }
 
-std::vector<ToolEvent> TrajectoryTools::answer(const std::vector<ToolCall>& calls) {
-  const std::string none(tool_level_name(ToolLevel::kNone));
-  std::vector<ToolEvent> events;
-  bool failed = false;
-  for (const ToolCall& call : calls) {
-    if (failed) {
-      events.push_back({.level = none, .trouble = std::string(kNotAsked)});
-      continue;
-    }
-    ToolAnswer answer = world_.call(call);
-    failed = answer.level == ToolLevel::kNone;
-    events.push_back({.level = std::string(tool_level_name(answer.level)),
-                      .trouble = failed ? std::string(tool_trouble_name(answer.trouble)) : "",
-                      .result = std::move(answer.result),
-                      .repeated = answer.repeated});
-  }
-  return events;
+ToolEvent event_of(ToolAnswer answer) {
+  const bool none = answer.level == ToolLevel::kNone;
+  return {.level = std::string(tool_level_name(answer.level)),
+          .trouble = none ? std::string(tool_trouble_name(answer.trouble)) : "",
+          .result = std::move(answer.result),
+          .repeated = answer.repeated,
+          .contradictions = answer.contradictions};
 }
 
-Result<std::unique_ptr<ToolChain>> ToolChain::load(Study& study) {
-  std::unique_ptr<ToolChain> chain(new ToolChain(study.config.tools, study.world.clock));
-  for (const auto& rule : chain->tools_.rules) {
+ToolRules rules_of(const StudyConfig::Tools& tools) {
+  ToolRules rules;
+  for (const auto& rule : tools.rules) {
     ToolRule made;
     if (rule.effect) made.effect = static_cast<ToolEffect>(*rule.effect);
     made.free_arguments = {rule.free_arguments.begin(), rule.free_arguments.end()};
     made.ignore_case = rule.ignore_case;
-    chain->rules_.set(rule.tool, std::move(made));
+    rules.set(rule.tool, std::move(made));
   }
-  if (chain->tools_.command) {
+  if (tools.command) {
     // Nothing says of a shell command that it changes nothing.
     ToolRule command;
     command.effect = ToolEffect::kCommand;
-    chain->rules_.set(chain->tools_.command->tool, std::move(command));
+    rules.set(tools.command->tool, std::move(command));
   }
+  return rules;
+}
+
+ToolChain::ToolChain(const StudyConfig& config, const Clock& clock)
+    : tools_(config.tools),
+      simulates_(config.roles.contains("simulator")),
+      seed_(hash64({"tools", config.sample.seed})),
+      clock_(clock),
+      rules_(rules_of(config.tools)) {}
+
+Result<std::unique_ptr<ToolChain>> ToolChain::load(Study& study) {
+  std::unique_ptr<ToolChain> chain(new ToolChain(study.config, study.world.clock));
   UNDERSTUDY_CHECK(chain->check_sources());
   // Schemas first: what two calls have in common is told by all of them.
   std::string last_tools;
   UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& stored) {
-    if (stored.conversation.tools != last_tools) chain->rules_.learn(stored.conversation.tools);
-    last_tools = stored.conversation.tools;
+    const std::string& tools = stored.conversation.tools;
+    if (tools == last_tools) return Result<void>();
+    chain->rules_.learn(tools);
+    if (chain->simulates_) chain->logged_.learn_schemas(tools);
+    last_tools = tools;
     return Result<void>();
   }));
   UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& stored) {
     const ToolSteps steps = tool_steps_of(stored.conversation.messages);
     if (steps.steps.empty()) return Result<void>();
     chain->trajectories_.emplace(stored.id, chain->calls_.add(chain->rules_, "", steps));
+    if (chain->simulates_) chain->logged_.learn(chain->rules_, steps);
+    if (chain->simulates_) chain->failures_.learn(steps);
     return Result<void>();
   }));
   return chain;
@@ -136,9 +143,10 @@ Result<void> ToolChain::check_sources() const {
   return {};
 }
 
-std::unique_ptr<TrajectoryTools> ToolChain::open(std::int64_t conversation) const {
+std::unique_ptr<TrajectoryTools> ToolChain::open(const StoredConversation& conversation,
+                                                 std::uint32_t cut, std::uint64_t key) const {
   std::vector<std::unique_ptr<ToolSource>> sources;
-  const auto found = trajectories_.find(conversation);
+  const auto found = trajectories_.find(conversation.id);
   std::optional<std::uint32_t> own;
   if (found != trajectories_.end()) {
     own = found->second;
@@ -155,7 +163,28 @@ std::unique_ptr<TrajectoryTools> ToolChain::open(std::int64_t conversation) cons
   if (tools_.command) {
     sources.push_back(std::make_unique<CommandSource>(command_tool(*tools_.command), clock_));
   }
-  return std::make_unique<TrajectoryTools>(rules_, std::move(sources));
+  std::vector<ToolStep> before, after;
+  for (ToolStep& step : tool_steps_of(conversation.conversation.messages).steps) {
+    if (step.call_message >= cut) {
+      after.push_back(std::move(step));
+      continue;
+    }
+    if (step.result && step.result_message >= cut) step.result.reset();
+    before.push_back(std::move(step));
+  }
+  std::unique_ptr<ToolSimulator> simulator;
+  if (simulates_) {
+    // What is made up never fails by itself: failures are drawn before, as often as in the logs.
+    sources.push_back(std::make_unique<FailureSource>(failures_, seed_, key));
+    SimulatorOptions options;
+    options.failures_elsewhere = true;
+    simulator =
+        std::make_unique<SimulatedTool>(logged_, rules_, std::move(after), seed_ ^ key, options);
+  }
+  auto tools = std::make_unique<TrajectoryTools>(rules_, std::move(sources), std::move(simulator),
+                                                 logged_.facts());
+  tools->observe(before);
+  return tools;
 }
 
 Termination termination_of(const ToolCall& call, std::string_view offered_tools) {

@@ -45,7 +45,7 @@ void ToolWorkers::run() {
     ToolWork work = std::move(open_.front());
     open_.pop_front();
     lock.unlock();
-    work.events = work.tools->answer(work.calls);
+    work.reply = work.tools->ask(work.call);
     lock.lock();
     finished_.push_back(std::move(work));
     done_.notify_one();

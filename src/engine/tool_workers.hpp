@@ -16,8 +16,8 @@ namespace understudy {
 struct ToolWork {
   std::uint64_t id = 0;              ///< the caller's
   TrajectoryTools* tools = nullptr;  ///< nobody else's until the work is taken
-  std::vector<ToolCall> calls{};
-  std::vector<ToolEvent> events{};  ///< filled in
+  ToolCall call{};
+  ToolReply reply{};  ///< filled in
 };
 
 class ToolWorkers {

@@ -1,14 +1,12 @@
 #include "engine/trajectories.hpp"
 
-#include <algorithm>
 #include <utility>
-
-#include "ingest/deidentify/deidentifier.hpp"
 
 namespace understudy {
 namespace {
 
 constexpr std::size_t kToolThreads = 8;
+constexpr std::string_view kNotAsked = "not_asked";  // a call before it was not answered
 
 std::uint64_t seed_of_step(std::uint64_t seed, std::size_t step) {
   return step == 0 ? seed : first64(Sha256().number(seed).number(step).finish());
@@ -34,7 +32,11 @@ Trajectories::Trajectories(Study& study, std::string role, std::unique_ptr<ToolC
 
 Result<std::unique_ptr<Trajectories>> Trajectories::make(Study& study, const std::string& role) {
   UNDERSTUDY_TRY(std::unique_ptr<ToolChain> chain, ToolChain::load(study));
-  return std::unique_ptr<Trajectories>(new Trajectories(study, role, std::move(chain)));
+  std::unique_ptr<Trajectories> made(new Trajectories(study, role, std::move(chain)));
+  if (study.config.roles.contains("simulator")) {
+    UNDERSTUDY_TRY(made->simulator_, study.model("simulator"));
+  }
+  return made;
 }
 
 Result<std::optional<StoredDraw>> Trajectories::begin(
@@ -53,18 +55,17 @@ Result<std::optional<StoredDraw>> Trajectories::begin(
   }
   UNDERSTUDY_TRY(std::vector<TrajectoryStep> steps, study_.store.steps(key_of(id)));
   UNDERSTUDY_ASSERT(!steps.empty());
-  open.tools = chain_->open(open.text->id);
-  open.tools->observe(open.text->conversation.messages, cut);
+  open_tools(open);
   for (TrajectoryStep& step : steps) {
     ++open.steps;
     open.attempts += step.attempts;
     add_usage(open.usage, step.answer.usage);
-    if (step.events.empty()) {
+    open.tools->restore(step);
+    if (step.events.size() < step.answer.tool_calls.size()) {
       UNDERSTUDY_ASSERT(open.steps == steps.size());
       open.last = std::move(step);
       return call_tools(open);
     }
-    open.tools->restore(step);
     go_on(open, step);
   }
   ready_.push_back(id);
@@ -122,13 +123,7 @@ Result<std::optional<StoredDraw>> Trajectories::take(ChatOutcome ended) {
   }
   open.last = {.answer = std::move(answer), .events = {}, .attempts = ended.attempts};
   ++open.steps;
-  if (open.tools == nullptr) {
-    open.tools = chain_->open(open.text->id);
-    open.tools->observe(open.text->conversation.messages, open.cut);
-  }
-  if (workers_) {
-    UNDERSTUDY_CHECK(study_.store.add_step(key_of(ended.id), open.steps - 1, open.last));
-  }
+  if (open.tools == nullptr) open_tools(open);
   return call_tools(open);
 }
 
@@ -145,44 +140,116 @@ Result<std::optional<StoredDraw>> Trajectories::fail(Open& open, Failure failure
   return std::optional(finish(open, std::move(steps.back().answer), std::move(trajectory)));
 }
 
+void Trajectories::open_tools(Open& open) {
+  open.tools = chain_->open(*open.text, open.cut, open.seed);
+}
+
+// The calls of one answer, one after the other: each may change what the next one sees.
 Result<std::optional<StoredDraw>> Trajectories::call_tools(Open& open) {
-  if (!workers_) return settle(open, open.tools->answer(open.last.answer.tool_calls));
-  workers_->submit(
-      {.id = open.request.id, .tools = open.tools.get(), .calls = open.last.answer.tool_calls});
-  return std::optional<StoredDraw>();
-}
-
-std::vector<ToolWork> Trajectories::tool_results(int timeout_ms) {
-  return workers_ ? workers_->take(timeout_ms) : std::vector<ToolWork>();
-}
-
-Result<std::optional<StoredDraw>> Trajectories::settle(ToolWork work) {
-  Open& open = open_.at(work.id);
-  // A program of the user's may know names that the logs had replaced.
-  Deidentifier deidentifier =
-      deidentifier_after(open.request.messages, open.request.messages.size(), open.request.tools);
-  for (ToolEvent& event : work.events) event.result = deidentifier.apply(event.result);
-  return settle(open, std::move(work.events));
-}
-
-Result<std::optional<StoredDraw>> Trajectories::settle(Open& open, std::vector<ToolEvent> events) {
   const DrawKey key = key_of(open.request.id);
-  const auto failed = std::find_if(events.begin(), events.end(),
-                                   [](const ToolEvent& event) { return !event.trouble.empty(); });
-  if (failed != events.end()) {
-    const auto call = static_cast<std::size_t>(failed - events.begin());
-    const Termination end =
-        termination_of(open.last.answer.tool_calls.at(call), open.text->conversation.tools);
-    UNDERSTUDY_CHECK(study_.store.remove_step(key, open.steps - 1));
-    return std::optional(finish(open, std::move(open.last.answer),
-                                Trajectory{.last_events = std::move(events), .end = end}));
+  const std::vector<ToolCall>& calls = open.last.answer.tool_calls;
+  while (open.last.events.size() < calls.size()) {
+    const ToolCall& call = calls[open.last.events.size()];
+    if (workers_) {
+      // The answer is kept before anything is waited for.
+      UNDERSTUDY_CHECK(study_.store.add_step(key, open.steps - 1, open.last));
+      workers_->submit({.id = open.request.id, .tools = open.tools.get(), .call = call});
+      return std::optional<StoredDraw>();
+    }
+    ToolReply reply = open.tools->ask(call);
+    if (std::holds_alternative<SimulatorQuestion>(reply)) {
+      UNDERSTUDY_CHECK(study_.store.add_step(key, open.steps - 1, open.last));
+      return take_reply(open, std::move(reply));
+    }
+    open.last.events.push_back(event_of(std::get<ToolAnswer>(std::move(reply))));
+    if (!open.last.events.back().trouble.empty()) return give_up(open);
   }
-  open.last.events = std::move(events);
   UNDERSTUDY_CHECK(study_.store.add_step(key, open.steps - 1, open.last));
   go_on(open, open.last);
   open.last = {};
   ready_.push_back(open.request.id);
   return std::optional<StoredDraw>();
+}
+
+// A reply of a worker or of the simulator.
+Result<std::optional<StoredDraw>> Trajectories::take_reply(Open& open, ToolReply reply) {
+  if (auto* const question = std::get_if<SimulatorQuestion>(&reply)) {
+    questions_.emplace_back(open.request.id, std::move(*question));
+    return std::optional<StoredDraw>();
+  }
+  ToolEvent event = event_of(std::get<ToolAnswer>(std::move(reply)));
+  event.result = names_of(open).apply(event.result);
+  open.last.events.push_back(std::move(event));
+  return open.last.events.back().trouble.empty() ? call_tools(open) : give_up(open);
+}
+
+// A program or a model may say names that the logs had replaced. What it says twice gets the same
+// name twice.
+Deidentifier& Trajectories::names_of(Open& open) {
+  const std::vector<Message>& before = open.request.messages;
+  if (!open.names) {
+    open.names = deidentifier_after(before, before.size(), open.request.tools);
+  } else {
+    for (std::size_t i = open.named; i < before.size(); ++i) {
+      open.names->reserve(before[i].content);
+      for (const ToolCall& call : before[i].tool_calls) open.names->reserve(call.arguments);
+    }
+  }
+  open.named = before.size();
+  return *open.names;
+}
+
+// The last call was answered by nobody; those behind it are not made.
+Result<std::optional<StoredDraw>> Trajectories::give_up(Open& open) {
+  const std::vector<ToolCall>& calls = open.last.answer.tool_calls;
+  const Termination end =
+      termination_of(calls.at(open.last.events.size() - 1), open.text->conversation.tools);
+  while (open.last.events.size() < calls.size()) {
+    open.last.events.push_back({.level = std::string(tool_level_name(ToolLevel::kNone)),
+                                .trouble = std::string(kNotAsked)});
+  }
+  UNDERSTUDY_CHECK(study_.store.remove_step(key_of(open.request.id), open.steps - 1));
+  Trajectory trajectory{.last_events = std::move(open.last.events), .end = end};
+  return std::optional(finish(open, std::move(open.last.answer), std::move(trajectory)));
+}
+
+Result<ToolsDone> Trajectories::look_after_tools(int timeout_ms, bool may_ask) {
+  while (may_ask && !questions_.empty() && simulator_->free_slots() > 0) {
+    auto& [id, question] = questions_.front();
+    ChatRequest request;
+    request.id = id;
+    request.messages = std::move(question.messages);
+    request.sampling = study_.model_config("simulator").sampling;
+    request.seed = question.seed;
+    // For recorded simulators: which question this is.
+    request.prefix_identity = hash64({"simulator", std::to_string(question.seed)});
+    request.draw_index = question.attempt;
+    simulator_->submit(std::move(request));
+    questions_.pop_front();
+    ++simulating_;
+  }
+  ToolsDone done;
+  const bool works = workers_ && workers_->count() > 0;
+  if (works) done.called = workers_->take(simulating_ > 0 ? 0 : timeout_ms);
+  if (simulating_ > 0) {
+    done.simulated = simulator_->poll(done.called.empty() ? timeout_ms : 0);
+    simulating_ -= done.simulated.size();
+  }
+  return done;
+}
+
+Result<std::vector<StoredDraw>> Trajectories::settle(ToolsDone done) {
+  std::vector<StoredDraw> ended;
+  const auto take = [&](std::uint64_t id, ToolReply reply) -> Result<void> {
+    UNDERSTUDY_TRY(auto draw, take_reply(open_.at(id), std::move(reply)));
+    if (draw) ended.push_back(std::move(*draw));
+    return {};
+  };
+  for (ToolWork& work : done.called) UNDERSTUDY_CHECK(take(work.id, std::move(work.reply)));
+  for (ChatOutcome& outcome : done.simulated) {
+    UNDERSTUDY_CHECK(take(outcome.id, open_.at(outcome.id).tools->accept(outcome.outcome)));
+  }
+  return ended;
 }
 
 StoredDraw Trajectories::finish(const Open& open, DrawOutcome outcome,

@@ -1,7 +1,7 @@
 #pragma once
-// The trajectories of an arm that are under way. One is always in one of three places: its request
-// is with the model, its tool calls are with the workers, or its next request is ready to be asked.
-// Every answer is stored before it counts, so that no step is paid for twice.
+// The trajectories of an arm that are under way. One is always in one place: its request is with
+// the model, a tool call of it is with the workers or with the simulator, or its next request is
+// ready to be asked. Every answer is stored before it counts, so that none is paid for twice.
 
 #include <cstdint>
 #include <deque>
@@ -13,8 +13,16 @@
 #include "engine/study.hpp"
 #include "engine/tool_chain.hpp"
 #include "engine/tool_workers.hpp"
+#include "ingest/deidentify/deidentifier.hpp"
 
 namespace understudy {
+
+/// What became of tool calls.
+struct ToolsDone {
+  std::vector<ToolWork> called;
+  std::vector<ChatOutcome> simulated;
+  [[nodiscard]] bool empty() const { return called.empty() && simulated.empty(); }
+};
 
 class Trajectories {
  public:
@@ -34,11 +42,17 @@ class Trajectories {
   /// Within a transaction: the model's answer; a draw that ended with it, to be stored.
   [[nodiscard]] Result<std::optional<StoredDraw>> take(ChatOutcome ended);
 
-  /// Tool calls that are with the workers.
-  [[nodiscard]] std::size_t waiting() const { return workers_ ? workers_->count() : 0; }
-  /// Waits at most so long for tool calls; what they gave goes to `settle`, in a transaction.
-  [[nodiscard]] std::vector<ToolWork> tool_results(int timeout_ms);
-  [[nodiscard]] Result<std::optional<StoredDraw>> settle(ToolWork work);
+  /// Tool calls that are with the workers or the simulator.
+  [[nodiscard]] std::size_t waiting() const {
+    return (workers_ ? workers_->count() : 0) + questions_.size() + simulating_;
+  }
+  /// Whether any of them is more than a question that waits to be asked.
+  [[nodiscard]] bool is_being_answered() const { return waiting() > questions_.size(); }
+  /// Asks the simulator, as far as it has room and `may_ask`, and waits at most so long for what
+  /// workers and simulator have done.
+  [[nodiscard]] Result<ToolsDone> look_after_tools(int timeout_ms, bool may_ask);
+  /// Within a transaction: what was done; draws that ended with it, to be stored.
+  [[nodiscard]] Result<std::vector<StoredDraw>> settle(ToolsDone done);
 
   [[nodiscard]] std::size_t count() const { return open_.size(); }
 
@@ -54,11 +68,16 @@ class Trajectories {
     Usage usage{};
     std::int64_t started_us = 0;
     std::unique_ptr<TrajectoryTools> tools;  ///< made with the first call
+    std::optional<Deidentifier> names = {};  ///< for what is not from the logs; made when needed
+    std::size_t named = 0;                   ///< messages whose names it has taken note of
   };
   Trajectories(Study& study, std::string role, std::unique_ptr<ToolChain> chain);
   [[nodiscard]] std::optional<Termination> end_of(const Open& open, const Completion& answer) const;
+  void open_tools(Open& open);
+  static Deidentifier& names_of(Open& open);
   [[nodiscard]] Result<std::optional<StoredDraw>> call_tools(Open& open);
-  [[nodiscard]] Result<std::optional<StoredDraw>> settle(Open& open, std::vector<ToolEvent> events);
+  [[nodiscard]] Result<std::optional<StoredDraw>> take_reply(Open& open, ToolReply reply);
+  [[nodiscard]] Result<std::optional<StoredDraw>> give_up(Open& open);
   [[nodiscard]] Result<std::optional<StoredDraw>> fail(Open& open, Failure failure);
   StoredDraw finish(const Open& open, DrawOutcome outcome, std::optional<Trajectory> trajectory);
   void go_on(Open& open, const TrajectoryStep& step);
@@ -68,6 +87,9 @@ class Trajectories {
   std::unique_ptr<ToolChain> chain_;
   std::unordered_map<std::uint64_t, Open> open_;  // by request id
   std::deque<std::uint64_t> ready_;
+  std::deque<std::pair<std::uint64_t, SimulatorQuestion>> questions_;  // not yet asked
+  ChatModel* simulator_ = nullptr;
+  std::size_t simulating_ = 0;
   std::unique_ptr<ToolWorkers> workers_;  // last: its threads use what is above
 };
 

@@ -121,7 +121,7 @@ class TrajectoriesTest : public testing::Test {
       messages += fmt::format(
           R"(,{{"role":"assistant","content":"","tool_calls":[{{"id":"l{0}","type":"function",)"
           R"("function":{{"name":"lookup","arguments":"{{\"item\":{0}}}"}}}}]}},)"
-          R"({{"role":"tool","tool_call_id":"l{0}","content":"{{\"price\":{1}{0}}}"}})",
+          R"({{"role":"tool","tool_call_id":"l{0}","content":"{{\"price\":1{1}{0}}}"}})",
           item, i);
     }
     messages += R"(,{"role":"assistant","content":"They cost what they cost."})";
@@ -141,9 +141,10 @@ class TrajectoriesTest : public testing::Test {
         .world = {.clock = clock_,
                   .stop = stop_,
                   .progress = progress_,
-                  .make_model = [this](const StudyConfig&, const ModelConfig&,
+                  .make_model = [this](const StudyConfig&, const ModelConfig& model,
                                        Clock&) -> Result<std::unique_ptr<ChatModel>> {
-                    return std::unique_ptr<ChatModel>(std::make_unique<ScriptedModel>(script_));
+                    Script& script = model.role == "simulator" ? simulator_ : script_;
+                    return std::unique_ptr<ChatModel>(std::make_unique<ScriptedModel>(script));
                   },
                   .has_threads = threads_},
         .options = options,
@@ -169,6 +170,7 @@ class TrajectoriesTest : public testing::Test {
   std::string folder_;
   StudyConfig config_;
   Script script_;
+  Script simulator_;
   SystemClock clock_;
   StopAfter stop_;
   bool threads_ = false;
@@ -336,6 +338,49 @@ TEST_F(TrajectoriesTest, OtherToolsCannotAnswerForABegunStudy) {
   const auto other = run();
   ASSERT_FALSE(other.has_value());
   EXPECT_EQ(other.error().code, ErrorCode::kUsage);
+}
+
+TEST_F(TrajectoriesTest, ASimulatorAnswersWhatNobodyElseDoesAndTheSameTwice) {
+  config_.roles["simulator"].model = "fake/simulator";
+  simulator_.answer = [](const ChatRequest&) -> DrawOutcome { return says(R"({"price":1777})"); };
+  script_.answer = [](const ChatRequest& request) -> DrawOutcome {
+    const std::size_t done = results_in(request);
+    if (done < kLoggedCalls) return calls({look_up(done)});
+    if (done == kLoggedCalls) return calls({look_up(7), look_up(0), look_up(7)});
+    return says("It costs " + request.messages.back().content);
+  };
+  const Json counts = draws();
+  EXPECT_EQ(counts["ended"], Json({{"answered", kConversations}}));
+  EXPECT_EQ(counts["tool_calls"],
+            Json({{"recorded", 4 * kConversations}, {"simulated", 2 * kConversations}}));
+  EXPECT_EQ(simulator_.asked.size(), kConversations);
+
+  // In the middle of it, and what was paid for is kept.
+  script_.asked.clear();
+  simulator_.asked.clear();
+  for (const std::size_t limit : {3U, 8U}) {
+    simulator_.after = [&](std::size_t asked) { stop_.stopped_ = asked >= limit; };
+    EXPECT_FALSE(run("again").has_value());
+    stop_.stopped_ = false;
+  }
+  simulator_.after = {};
+  const auto resumed = run("again");
+  ASSERT_TRUE(resumed.has_value()) << resumed.error().describe();
+  EXPECT_EQ((*resumed)["behaviors"], report_["behaviors"]);
+  EXPECT_EQ((*resumed)["counts"], report_["counts"]);
+  EXPECT_EQ(script_.asked.size(), 5 * kConversations);
+}
+
+TEST_F(TrajectoriesTest, ASimulatorThatRefusesIsAReason) {
+  config_.roles["simulator"].model = "fake/simulator";
+  simulator_.answer = [](const ChatRequest&) -> DrawOutcome {
+    return says("I'm sorry, but I can't help with that.");
+  };
+  script_.answer = [](const ChatRequest&) -> DrawOutcome { return calls({look_up(7)}); };
+  const Json counts = draws();
+  EXPECT_EQ(counts["ended"], Json({{"tool_simulation_failed", kConversations}}));
+  EXPECT_EQ(counts["tool_calls"], Json({{"none", kConversations}}));
+  EXPECT_EQ(simulator_.asked.size(), 2 * kConversations);  // it is told what was wrong, once
 }
 
 // The server counts how often it was asked: each trajectory has one of its own.

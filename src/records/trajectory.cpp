@@ -10,7 +10,8 @@ namespace {
 void put_events(Encoder& out, const std::vector<ToolEvent>& events) {
   out.number(events.size());
   for (const ToolEvent& event : events) {
-    out.text(event.level).text(event.trouble).text(event.result).byte(event.repeated ? 1 : 0);
+    out.text(event.level).text(event.trouble).text(event.result);
+    out.byte(event.repeated ? 1 : 0).number(event.contradictions);
   }
 }
 
@@ -22,6 +23,7 @@ std::vector<ToolEvent> take_events(Decoder& in) {
     event.trouble = in.text();
     event.result = in.text();
     event.repeated = in.byte() != 0;
+    event.contradictions = static_cast<std::uint32_t>(in.number());
     events.push_back(std::move(event));
   }
   return events;

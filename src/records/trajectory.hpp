@@ -18,14 +18,15 @@ struct ToolEvent {
   std::string level{};    ///< of the chain: "recorded", "keyed", …; "none": by nobody
   std::string trouble{};  ///< why by nobody: "no_source", "server_died", …
   std::string result{};
-  bool repeated = false;  ///< asked before in this state: the answer given then
+  bool repeated = false;             ///< asked before in this state: the answer given then
+  std::uint32_t contradictions = 0;  ///< facts in it that contradict what was said before
   bool operator==(const ToolEvent&) const = default;
 };
 
 /// An answer that called tools, and what they gave.
 struct TrajectoryStep {
   Completion answer{};
-  std::vector<ToolEvent> events{};  ///< parallel to answer.tool_calls; empty: not yet known
+  std::vector<ToolEvent> events{};  ///< parallel to answer.tool_calls; fewer: not yet known
   std::uint32_t attempts = 1;       ///< requests sent for the answer
   bool operator==(const TrajectoryStep&) const = default;
 };

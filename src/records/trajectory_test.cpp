@@ -12,8 +12,9 @@ TrajectoryStep some_step() {
   step.answer.usage = {.prompt_tokens = 7, .completion_tokens = 300};
   step.answer.tool_calls = {{.id = "a", .name = "lookup", .arguments = "{}"},
                             {.id = "b", .name = "add", .arguments = ""}};
-  step.events = {{.level = "keyed", .trouble = "", .result = "5", .repeated = true},
-                 {.level = "none", .trouble = "server_died", .result = "", .repeated = false}};
+  step.events = {
+      {.level = "keyed", .trouble = "", .result = "5", .repeated = true, .contradictions = 2},
+      {.level = "none", .trouble = "server_died", .result = "", .repeated = false}};
   step.attempts = 3;
   return step;
 }
