@@ -57,10 +57,10 @@ std::vector<ToolSource*> pointers(const std::vector<std::unique_ptr<ToolSource>>
 
 TrajectoryTools::TrajectoryTools(const ToolRules& rules,
                                  std::vector<std::unique_ptr<ToolSource>> sources,
-                                 std::unique_ptr<ToolSimulator> simulator, const FactKinds& kinds)
+                                 std::unique_ptr<ToolSimulator> simulator, const FactKinds* kinds)
     : sources_(std::move(sources)),
       simulator_(std::move(simulator)),
-      world_(rules, pointers(sources_), simulator_.get(), &kinds) {}
+      world_(rules, pointers(sources_), simulator_.get(), kinds) {}
 
 void TrajectoryTools::observe(const std::vector<ToolStep>& steps) {
   for (const ToolStep& step : steps) world_.observe(step.call, step.result);
@@ -182,7 +182,7 @@ std::unique_ptr<TrajectoryTools> ToolChain::open(const StoredConversation& conve
         std::make_unique<SimulatedTool>(logged_, rules_, std::move(after), seed_ ^ key, options);
   }
   auto tools = std::make_unique<TrajectoryTools>(rules_, std::move(sources), std::move(simulator),
-                                                 logged_.facts());
+                                                 simulates_ ? &logged_.facts() : nullptr);
   tools->observe(before);
   return tools;
 }

@@ -20,9 +20,10 @@ namespace understudy {
 /// The tools of one trajectory. One thread at a time.
 class TrajectoryTools {
  public:
-  /// Rules and kinds outlive it; without a simulator, what no source knows is not answered.
+  /// Rules and kinds outlive it. Without a simulator, what no source knows is not answered; without
+  /// kinds, contradictions are not looked for.
   TrajectoryTools(const ToolRules& rules, std::vector<std::unique_ptr<ToolSource>> sources,
-                  std::unique_ptr<ToolSimulator> simulator, const FactKinds& kinds);
+                  std::unique_ptr<ToolSimulator> simulator, const FactKinds* kinds);
 
   /// What happened before: the calls of the prefix, with what the log holds.
   void observe(const std::vector<ToolStep>& steps);

@@ -247,6 +247,12 @@ Result<std::vector<StoredDraw>> Trajectories::settle(ToolsDone done) {
   };
   for (ToolWork& work : done.called) UNDERSTUDY_CHECK(take(work.id, std::move(work.reply)));
   for (ChatOutcome& outcome : done.simulated) {
+    if (auto* const failure = std::get_if<Failure>(&outcome.outcome)) {
+      // Like the candidate's own: the steps stay, and --retry-errors asks again.
+      failure->detail = "simulator: " + failure->detail;
+      ended.push_back(finish(open_.at(outcome.id), std::move(*failure), std::nullopt));
+      continue;
+    }
     UNDERSTUDY_CHECK(take(outcome.id, open_.at(outcome.id).tools->accept(outcome.outcome)));
   }
   return ended;
@@ -259,7 +265,7 @@ StoredDraw Trajectories::finish(const Open& open, DrawOutcome outcome,
                   .outcome = std::move(outcome),
                   .window_bytes = {},
                   .trajectory = std::move(trajectory)};
-  open_.erase(open.request.id);
+  open_.erase(static_cast<std::uint64_t>(pack_draw_key(draw.key)));
   return draw;
 }
 

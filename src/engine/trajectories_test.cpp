@@ -371,6 +371,22 @@ TEST_F(TrajectoriesTest, ASimulatorAnswersWhatNobodyElseDoesAndTheSameTwice) {
   EXPECT_EQ(script_.asked.size(), 5 * kConversations);
 }
 
+TEST_F(TrajectoriesTest, ASimulatorThatIsIllFailsTheDrawUntilAnotherTry) {
+  config_.roles["simulator"].model = "fake/simulator";
+  simulator_.answer = [](const ChatRequest&) -> DrawOutcome {
+    return Failure{FailureReason::kServerError, "HTTP 500"};
+  };
+  script_.answer = [](const ChatRequest& request) -> DrawOutcome {
+    return results_in(request) == 0 ? calls({look_up(7)}) : says("Well.");
+  };
+  EXPECT_EQ(draws()["failed"], Json({{"server_error", kConversations}}));
+  simulator_.answer = [](const ChatRequest&) -> DrawOutcome { return says(R"({"price":1777})"); };
+  script_.asked.clear();
+  EXPECT_EQ(draws({.limit = {}, .retry_errors = true})["ended"],
+            Json({{"answered", kConversations}}));
+  EXPECT_EQ(script_.asked.size(), kConversations);  // the second answers
+}
+
 TEST_F(TrajectoriesTest, ASimulatorThatRefusesIsAReason) {
   config_.roles["simulator"].model = "fake/simulator";
   simulator_.answer = [](const ChatRequest&) -> DrawOutcome {
