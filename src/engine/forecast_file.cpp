@@ -107,6 +107,11 @@ std::string sample_toml(const Json& measurement, const Json& design) {
   if (measurement.at("tokenizer").get<std::string>().starts_with("llama/")) {
     text += fmt::format("tokenizer = {}\n", value_toml(measurement["tokenizer"]));
   }
+  if (measurement.contains("cut"))
+    text += fmt::format("cut = {}\n", value_toml(measurement["cut"]));
+  if (measurement.contains("max_steps")) {
+    text += fmt::format("[tools]\nmax_steps = {}\n", value_toml(measurement["max_steps"]));
+  }
   return text;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/file.hpp"
 #include "base/text.hpp"
+#include "engine/study_files.hpp"
 
 namespace understudy {
 namespace {

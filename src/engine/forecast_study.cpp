@@ -170,8 +170,11 @@ Json measurement_section(const Study& study, const Json& manifest) {
                   {"content_hash", kContentHashVersion},
                   {"roles", manifest["roles"]},
                   {"audit", grade.audit}};
+  // Where they are not the default.
   if (grade.behaviors_per_call != 1) section["behaviors_per_call"] = grade.behaviors_per_call;
   if (grade.oracle_budget) section["oracle_budget"] = *grade.oracle_budget;
+  if (study.config.tools.are_replayed()) section["max_steps"] = study.config.tools.max_steps;
+  if (study.config.sample.after_users_only) section["cut"] = "user";
   return section;
 }
 
