@@ -129,7 +129,7 @@ with program.temporary_directory() as folder, program.mock_server("--seed", "1")
     program.understudy("forecast", folder / "drift", "-o", folder / "f.json", server=server)
     spread = json.loads((folder / "f.json").read_text())
     program.check('"shift_source": "placebo"' in json.dumps(spread), "forecast ignores placebos")
-    one = run("one", folder / "calm.jsonl", prefixes=50, placebo={"period_days": 365})
+    one = run("one", folder / "drift.jsonl", prefixes=50, placebo={"period_days": 365})
     program.check(one["shift"]["placebo"]["reason"] == "one_period", f"{one['shift']}")
 
     def backtest(name, *flags):
