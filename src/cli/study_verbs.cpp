@@ -66,10 +66,12 @@ int run_sample(const std::vector<std::string>& arguments) {
 }
 
 int run_replay(const std::vector<std::string>& arguments) {
-  return run_stage(arguments, "replay",
-                   "Lets the candidate answer each prefix. Answers are stored as they come; what "
-                   "is stored is never asked again.",
-                   replay_stage);
+  return run_stage(
+      arguments, "replay",
+      "Lets the candidate answer each prefix; with tools.max_steps above 1 in "
+      "study.toml it goes on with its tools until it answers (docs/agents.md). Answers "
+      "are stored as they come; what is stored is never asked again.",
+      replay_stage);
 }
 
 int run_grade(const std::vector<std::string>& arguments) {

@@ -58,6 +58,7 @@ Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> 
   const std::size_t total = draws.prefixes_.size() * draws.draws_;
   draws.finished_.assign(total, false);
   draws.out_.assign(total, false);
+  draws.begun_.assign(total, false);
   UNDERSTUDY_CHECK(draws.load_out());
   UNDERSTUDY_CHECK(
       study.store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
@@ -72,6 +73,14 @@ Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> 
         if (status.failed) ++draws.failed_[std::string(failure_name(*status.failed))];
         return {};
       }));
+  if (!study.config.tools.are_replayed()) return draws;
+  UNDERSTUDY_CHECK(study.store.for_each_begun(arm, [&](const DrawKey& key) -> Result<void> {
+    const auto number = draws.number_of(key.prefix, key.index);
+    if (!number || draws.finished_[*number]) return {};
+    draws.begun_[*number] = true;
+    ++draws.begun_count_;
+    return {};
+  }));
   return draws;
 }
 
@@ -120,7 +129,8 @@ std::uint64_t ArmDraws::failed_count() const {
 }
 
 RoleProgress ArmDraws::progress() const {
-  return {.role = role_, .done = done_, .in_flight = in_flight_.size() + out_count_};
+  const std::size_t open = trajectories_ ? trajectories_->count() : in_flight_.size();
+  return {.role = role_, .done = done_, .in_flight = open + out_count_};
 }
 
 DrawKey ArmDraws::key_of(std::size_t number) const {
@@ -132,16 +142,18 @@ DrawKey ArmDraws::key_of(std::size_t number) const {
 Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
   const std::string key = fmt::format("identity:{}", arm_name(arm_));
   UNDERSTUDY_TRY(const auto stored, study_->store.meta(key));
-  Json now = {{"config", manifest_json(study_->config)[role_]}};
-  if (stored && done_ + out_count_ > 0) {
+  const Json manifest = manifest_json(study_->config);
+  Json now = {{"config", manifest[role_]}};
+  if (manifest.contains("tools")) now["tools"] = manifest["tools"];
+  if (stored && done_ + out_count_ + begun_count_ > 0) {
     UNDERSTUDY_TRY(const Json before, parse_json(*stored));
     now["model"] = model ? Json(*model) : before["model"];
     if (now == before) return {};
-    return unexpected(
-        ErrorCode::kUsage,
-        fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
-                    "start a new study, or put [{}] back",
-                    done_ + out_count_, arm_name(arm_), before.dump(), now.dump(), role_));
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
+                                  "start a new study, or put [{}] back",
+                                  done_ + out_count_ + begun_count_, arm_name(arm_), before.dump(),
+                                  now.dump(), role_));
   }
   if (!model) return {};
   now["model"] = *model;
@@ -221,46 +233,101 @@ Result<void> ArmDraws::read_ahead(std::size_t number) {
   return reading.commit();
 }
 
-Result<ChatRequest> ArmDraws::ask(std::size_t number) {
+Result<std::optional<ChatRequest>> ArmDraws::ask(std::size_t number) {
   UNDERSTUDY_CHECK(read_ahead(number));
   UNDERSTUDY_TRY(ChatRequest asked, request(number));
-  in_flight_.emplace(asked.id, last_);
-  return asked;
+  if (!study_->config.tools.are_replayed()) {
+    in_flight_.emplace(asked.id, last_);
+    return std::optional(std::move(asked));
+  }
+  if (trajectories_ == nullptr) {
+    UNDERSTUDY_TRY(trajectories_, Trajectories::make(*study_, role_));
+  }
+  const std::uint32_t cut = prefixes_[number / draws_].cut;
+  if (!begun_[number]) {
+    UNDERSTUDY_TRY([[maybe_unused]] const auto none,
+                   trajectories_->begin(std::move(asked), last_, cut, false));
+  } else {
+    UNDERSTUDY_TRY(Transaction transaction, study_->store.transaction());
+    UNDERSTUDY_TRY(auto ended, trajectories_->begin(std::move(asked), last_, cut, true));
+    if (ended) UNDERSTUDY_CHECK(put(std::move(*ended)));
+    UNDERSTUDY_CHECK(transaction.commit());
+  }
+  if (!has_next_step()) return std::optional<ChatRequest>();
+  return std::optional(next_step());
+}
+
+Result<bool> ArmDraws::look_after_tools(int timeout_ms) {
+  if (trajectories_ == nullptr || trajectories_->waiting() == 0) return false;
+  UNDERSTUDY_TRY(Spending* const spending, study_->spending());
+  const bool may_ask = !spending->is_reached({.role = role_, .done = done_, .in_flight = 0});
+  UNDERSTUDY_TRY(ToolsDone tools, trajectories_->look_after_tools(timeout_ms, may_ask));
+  // Questions that the budget holds back are asked by a later run.
+  if (tools.empty()) return may_ask || trajectories_->is_being_answered();
+  UNDERSTUDY_TRY(Transaction transaction, study_->store.transaction());
+  for (const ChatOutcome& simulated : tools.simulated) {
+    if (const auto* const completion = std::get_if<Completion>(&simulated.outcome)) {
+      spending->add("simulator", completion->usage);
+    }
+  }
+  if (!tools.simulated.empty()) UNDERSTUDY_CHECK(spending->save(study_->store));
+  UNDERSTUDY_TRY(std::vector<StoredDraw> ended, trajectories_->settle(std::move(tools)));
+  for (StoredDraw& draw : ended) UNDERSTUDY_CHECK(put(std::move(draw)));
+  UNDERSTUDY_CHECK(transaction.commit());
+  return true;
 }
 
 Result<void> ArmDraws::store(std::vector<ChatOutcome> outcomes) {
-  UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study_->tokenizer());
   UNDERSTUDY_TRY(Spending* const spending, study_->spending());
-  const auto window = study_->config.window_tokens();
   UNDERSTUDY_TRY(Transaction transaction, study_->store.transaction());
   for (ChatOutcome& ended : outcomes) {
-    StoredDraw draw{.key = unpack_draw_key(static_cast<std::int64_t>(ended.id)),
-                    .attempts = ended.attempts,
-                    .outcome = std::move(ended.outcome),
-                    .window_bytes = {}};
-    const auto held = in_flight_.find(ended.id);
-    if (auto* const completion = std::get_if<Completion>(&draw.outcome)) {
+    if (const auto* const completion = std::get_if<Completion>(&ended.outcome)) {
       spending->add(role_, completion->usage);
-      // Fresh answers go the way of the logged ones: de-identified, then cut to the window.
-      Text text;
-      if (held != in_flight_.end()) text = held->second;
-      if (text == nullptr) {
-        UNDERSTUDY_TRY(text, text_of(draw.key.prefix));
-      }
-      const Conversation& before = text->conversation;
-      const std::uint32_t cut = prefixes_[static_cast<std::size_t>(draw.key.prefix - 1)].cut;
-      deidentifier_after(before.messages, cut, before.tools).apply(*completion);
-      if (window) {
-        const std::size_t size = tokenizer->first_tokens(completion->content, *window).size();
-        if (size < completion->content.size()) draw.window_bytes = size;
-      }
     }
-    if (held != in_flight_.end()) in_flight_.erase(held);
-    UNDERSTUDY_CHECK(study_->store.add_draw(draw));
-    finish(draw);
+    if (trajectories_) {
+      UNDERSTUDY_TRY(auto draw, trajectories_->take(std::move(ended)));
+      if (draw) UNDERSTUDY_CHECK(put(std::move(*draw)));
+    } else {
+      UNDERSTUDY_TRY(StoredDraw draw, single_draw(std::move(ended)));
+      UNDERSTUDY_CHECK(put(std::move(draw)));
+    }
   }
   UNDERSTUDY_CHECK(spending->save(study_->store));
   return transaction.commit();
+}
+
+// Fresh answers go the way of the logged ones: de-identified, then (put) cut to the window.
+Result<StoredDraw> ArmDraws::single_draw(ChatOutcome ended) {
+  StoredDraw draw{.key = unpack_draw_key(static_cast<std::int64_t>(ended.id)),
+                  .attempts = ended.attempts,
+                  .outcome = std::move(ended.outcome),
+                  .window_bytes = {}};
+  const auto held = in_flight_.find(ended.id);
+  if (auto* const completion = std::get_if<Completion>(&draw.outcome)) {
+    Text text;
+    if (held != in_flight_.end()) text = held->second;
+    if (text == nullptr) {
+      UNDERSTUDY_TRY(text, text_of(draw.key.prefix));
+    }
+    const Conversation& before = text->conversation;
+    const std::uint32_t cut = prefixes_[static_cast<std::size_t>(draw.key.prefix - 1)].cut;
+    deidentifier_after(before.messages, cut, before.tools).apply(*completion);
+  }
+  if (held != in_flight_.end()) in_flight_.erase(held);
+  return draw;
+}
+
+Result<void> ArmDraws::put(StoredDraw draw) {
+  const auto window = study_->config.window_tokens();
+  const auto* const completion = std::get_if<Completion>(&draw.outcome);
+  if (window && completion != nullptr) {
+    UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study_->tokenizer());
+    const std::size_t size = tokenizer->first_tokens(completion->content, *window).size();
+    if (size < completion->content.size()) draw.window_bytes = size;
+  }
+  UNDERSTUDY_CHECK(study_->store.add_draw(draw));
+  finish(draw);
+  return {};
 }
 
 void ArmDraws::finish(const StoredDraw& draw) {

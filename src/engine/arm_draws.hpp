@@ -15,6 +15,7 @@
 #include "engine/batch_ledger.hpp"
 #include "engine/spending.hpp"
 #include "engine/study.hpp"
+#include "engine/trajectories.hpp"
 
 namespace understudy {
 
@@ -72,8 +73,14 @@ class ArmDraws {
 
   /// What a draw asks; `id` is its packed key.
   [[nodiscard]] Result<ChatRequest> request(std::size_t number);
-  /// The same, and keeps the conversation at hand until its answer is stored.
-  [[nodiscard]] Result<ChatRequest> ask(std::size_t number);
+  /// The same, and keeps the conversation at hand until its answer is stored. Nothing where a
+  /// trajectory that was begun earlier has tool calls to wait for, or has ended.
+  [[nodiscard]] Result<std::optional<ChatRequest>> ask(std::size_t number);
+  /// Trajectories: whether there is a next step to ask for, and the request.
+  [[nodiscard]] bool has_next_step() const { return trajectories_ && trajectories_->has_ready(); }
+  [[nodiscard]] ChatRequest next_step() { return trajectories_->next(); }
+  /// Looks after tool calls that are under way; false: there are none that could end.
+  [[nodiscard]] Result<bool> look_after_tools(int timeout_ms);
   /// Answers of this arm in any order, by packed key: de-identified, measured against the window,
   /// and stored together with what they used. Durable when it returns.
   Result<void> store(std::vector<ChatOutcome> outcomes);
@@ -85,6 +92,8 @@ class ArmDraws {
   [[nodiscard]] Result<Text> text_of(std::int64_t prefix);
   /// The conversations of this draw and of those after it, in one read.
   Result<void> read_ahead(std::size_t number);
+  Result<void> put(StoredDraw draw);
+  Result<StoredDraw> single_draw(ChatOutcome ended);
   void finish(const StoredDraw& draw);
 
   Study* study_;
@@ -96,6 +105,8 @@ class ArmDraws {
   std::string frame_;
   std::vector<bool> finished_;
   std::vector<bool> out_;
+  std::vector<bool> begun_;  ///< has steps of a trajectory that did not end
+  std::uint64_t begun_count_ = 0;
   std::uint64_t done_ = 0;
   std::uint64_t out_count_ = 0;
   std::uint64_t out_elsewhere_ = 0;  ///< for other settings, or of another frame
@@ -103,6 +114,7 @@ class ArmDraws {
   Text last_;               ///< cuts of one conversation stand together
   std::deque<Text> ahead_;  ///< in the order of work, from the conversation asked last
   std::unordered_map<std::uint64_t, Text> in_flight_;
+  std::unique_ptr<Trajectories> trajectories_;  ///< where tools are replayed
 };
 
 }  // namespace understudy

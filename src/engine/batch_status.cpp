@@ -14,6 +14,11 @@ Result<std::vector<BatchArm>> batch_arms(Study& study, bool sends) {
   if (!study.world.name_remote) {
     return unexpected(ErrorCode::kUsage, "there are no batches in this world");
   }
+  if (study.config.tools.are_replayed()) {
+    return unexpected(ErrorCode::kUsage,
+                      "a draw of several answers (tools.max_steps) can't go through batch files: "
+                      "each answer would wait for a batch of its own; use `understudy run`");
+  }
   UNDERSTUDY_TRY(const std::vector<PrefixPlace> prefixes, prefix_places(study.store));
   std::vector<Arm> wanted = {Arm::kCandidate};
   if (study.config.deployed) wanted.push_back(Arm::kDeployedReplay);

@@ -179,6 +179,33 @@ Json draw_counts(const Units& units) {
           {"failed", units.failed}};
 }
 
+// How trajectories ended, and which level of the chain answered their tool calls.
+Result<void> count_trajectories(StudyStore& store, Arm arm, Json& counts) {
+  std::map<std::string, std::uint64_t> ended, answered, troubles;
+  std::uint64_t answers = 0, contradictions = 0;
+  const auto count = [&](const std::vector<ToolEvent>& events) {
+    for (const ToolEvent& event : events) {
+      ++answered[event.level];
+      if (!event.trouble.empty()) ++troubles[event.trouble];
+      contradictions += event.contradictions;
+    }
+  };
+  UNDERSTUDY_CHECK(store.for_each_draw(arm, [&](const StoredDraw& draw) -> Result<void> {
+    if (!draw.trajectory) return {};
+    ++ended[std::string(termination_name(draw.trajectory->end))];
+    answers += draw.trajectory->steps.size() + 1;
+    for (const TrajectoryStep& step : draw.trajectory->steps) count(step.events);
+    count(draw.trajectory->last_events);
+    return {};
+  }));
+  counts["ended"] = ended;
+  counts["answers"] = answers;
+  counts["tool_calls"] = answered;
+  counts["tool_troubles"] = troubles;
+  counts["tool_contradictions"] = contradictions;
+  return {};
+}
+
 Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
   UNDERSTUDY_TRY(const auto ingest, study.store.stage("ingest"));
   UNDERSTUDY_TRY(const auto sample, study.store.stage("sample"));
@@ -189,7 +216,11 @@ Result<Json> counts_json(Study& study, const std::map<Arm, ArmUnits>& arms) {
   for (const auto& [reason, count] : drawn["excluded"].items()) turns += count.get<std::uint64_t>();
   Json draws = Json::object();
   for (const auto& [arm, of_arm] : arms) {
-    draws[std::string(arm_name(arm))] = draw_counts(of_arm.units);
+    Json& counts = draws[std::string(arm_name(arm))];
+    counts = draw_counts(of_arm.units);
+    if (study.config.tools.are_replayed() && arm != Arm::kDeployed) {
+      UNDERSTUDY_CHECK(count_trajectories(study.store, arm, counts));
+    }
   }
   return Json{{"conversations",
                {{"read", read["read"]},
@@ -282,6 +313,12 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const 
                     "time, `forecast` allows for drift",
                     placebo["period_days"].get<std::uint64_t>(),
                     std::exp(placebo["log_sd"].get<double>())));
+  }
+  if (study.config.tools.are_replayed()) {
+    add("tools",
+        fmt::format("what an agent does after {} answers, or after a tool call that nothing here "
+                    "could answer: what is not seen by then is unknown, not absent",
+                    study.config.tools.max_steps));
   }
   if (const auto window = study.config.window_tokens()) {
     add("window", fmt::format("what an answer says after its first {} tokens: both models are "

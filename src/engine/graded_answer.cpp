@@ -19,19 +19,29 @@ std::span<const Message> prefix_of(const Conversation& conversation, std::uint32
 }  // namespace
 
 AnswerView logged_answer(const Conversation& conversation, const FrameTurn& turn) {
-  const Message& answer = conversation.messages.at(turn.cut);
-  AnswerView view{.prefix = prefix_of(conversation, turn.cut),
+  const std::uint32_t at = turn.cut + turn.steps.value_or(0);
+  const Message& answer = conversation.messages.at(at);
+  AnswerView view{.prefix = prefix_of(conversation, at),
                   .tools = conversation.tools,
                   .content = answer.content,
                   .tool_calls = answer.tool_calls,
                   .finish = FinishReason::kUnknown,
                   .cut_by_window = false};
   cut_to_window(view, turn.window_bytes);
+  if (turn.steps) {
+    view.own_from = turn.cut;
+    // It went on: the limit on steps cut it here, as it cuts the fresh ones.
+    const std::size_t next = std::size_t{at} + 1;
+    if (!answer.tool_calls.empty() && next < conversation.messages.size() &&
+        conversation.messages[next].role == Role::kTool) {
+      view.cut_by_window = true;
+    }
+  }
   return view;
 }
 
-AnswerView drawn_answer(const Conversation& conversation, std::uint32_t cut,
-                        const StoredDraw& draw) {
+AnswerView drawn_answer(const Conversation& conversation, std::uint32_t cut, const StoredDraw& draw,
+                        std::vector<Message>& own) {
   const auto& completion = std::get<Completion>(draw.outcome);
   AnswerView view{.prefix = prefix_of(conversation, cut),
                   .tools = conversation.tools,
@@ -42,6 +52,15 @@ AnswerView drawn_answer(const Conversation& conversation, std::uint32_t cut,
   cut_to_window(view, draw.window_bytes);
   // The limit that cut the answer is ours, the same for both arms: not a fault of the answer.
   if (completion.finish == FinishReason::kLength) view.cut_by_window = true;
+  if (!draw.trajectory) return view;
+  view.own_from = cut;
+  if (draw.trajectory->end == Termination::kMaxSteps) view.cut_by_window = true;
+  view.ended_early = ended_early(draw.trajectory->end);
+  if (!draw.trajectory->steps.empty()) {
+    own.assign(view.prefix.begin(), view.prefix.end());
+    for (const TrajectoryStep& step : draw.trajectory->steps) append_messages(step, own);
+    view.prefix = own;
+  }
   return view;
 }
 
@@ -60,13 +79,14 @@ Result<void> for_each_answer(StudyStore& store, Arm arm, const AnswerVisitor& vi
     return {};
   }));
   std::optional<StoredConversation> conversation;
+  std::vector<Message> own;
   return store.for_each_draw(arm, [&](const StoredDraw& draw) -> Result<void> {
     if (std::holds_alternative<Failure>(draw.outcome)) return {};
     const auto [id, cut] = places.at(static_cast<std::size_t>(draw.key.prefix - 1));
     if (!conversation || conversation->id != id) {
       UNDERSTUDY_TRY(conversation, store.conversation(id));
     }
-    return visit(drawn_answer(conversation->conversation, cut, draw));
+    return visit(drawn_answer(conversation->conversation, cut, draw, own));
   });
 }
 
@@ -94,7 +114,7 @@ Result<AnswerView> AnswerFinder::find(const DrawKey& key) {
   }
   UNDERSTUDY_TRY(draw_, store_->draw(key));
   UNDERSTUDY_ASSERT(draw_.has_value());
-  return drawn_answer(conversation_->conversation, place.cut, *draw_);
+  return drawn_answer(conversation_->conversation, place.cut, *draw_, own_);
 }
 
 }  // namespace understudy

@@ -13,9 +13,10 @@ namespace understudy {
 
 /// A logged answer, as a view into its conversation. Its finish reason is not in logs: kUnknown.
 [[nodiscard]] AnswerView logged_answer(const Conversation& conversation, const FrameTurn& turn);
-/// A draw's answer; the draw completed.
+/// A draw's answer; the draw completed. `own` keeps what the view looks at beside the conversation:
+/// where the draw is a trajectory, the prefix with the steps behind it.
 [[nodiscard]] AnswerView drawn_answer(const Conversation& conversation, std::uint32_t cut,
-                                      const StoredDraw& draw);
+                                      const StoredDraw& draw, std::vector<Message>& own);
 
 /// Walks an arm's answers in canonical order, loading each conversation once.
 using AnswerVisitor = std::function<Result<void>(const AnswerView& answer)>;
@@ -37,6 +38,7 @@ class AnswerFinder {
   std::vector<Place> prefixes_;
   std::optional<StoredConversation> conversation_;
   std::optional<StoredDraw> draw_;
+  std::vector<Message> own_;
 };
 
 }  // namespace understudy

@@ -23,6 +23,7 @@ struct Task {
   std::uint64_t order = 0;  ///< seeded hash: arms and behaviors come shuffled together
   std::uint32_t attempt = 0;
   std::size_t prefix_messages = 0;
+  bool ended_early = false;  ///< of the answer: AnswerView
 };
 
 bool failed_for_now(Verdict verdict) {
@@ -165,6 +166,7 @@ class Runner {
         continue;
       }
       task.prefix_messages = answer.prefix.size();
+      task.ended_early = answer.ended_early;
       if (run_.role != "command") request.sampling = study_.model_config(run_.role).sampling;
       const Behavior& behavior = *asked.behaviors.front();
       request.prefix_identity =
@@ -197,7 +199,11 @@ class Runner {
         spending_->add(run_.role, completion->usage);
       }
       const GraderQuestion asked = question(task);
-      const std::vector<Verdict> verdicts = asked.read(ended.outcome, task.prefix_messages);
+      std::vector<Verdict> verdicts = asked.read(ended.outcome, task.prefix_messages);
+      if (task.ended_early) {
+        std::replace(verdicts.begin(), verdicts.end(), Verdict::kAbsent,
+                     Verdict::kUngradableEndedEarly);
+      }
       for (std::size_t i = 0; i < verdicts.size(); ++i) {
         if (may_ask_again && is_worth_asking_again(verdicts[i]) &&
             task.attempt + 1 < kAttemptsMax) {

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <iterator>
+#include <utility>
 
 namespace understudy {
 namespace {
+
+constexpr int kOthersWaitMs = 20;
 
 // Outcomes that are not durable yet: they wait to be stored, or are stored and wait for the disk.
 // Each keeps its place among those in flight until it is durable, so that a crash can never cost
@@ -22,6 +25,8 @@ class Unstored {
     }
   }
   [[nodiscard]] std::size_t count() const { return waiting_.size() + syncing_; }
+  /// Whether something was stored since the last call.
+  [[nodiscard]] bool take_stored() { return std::exchange(stored_, false); }
 
   /// Stores what waits if it is time to; `limit`: on requests in flight.
   Result<void> advance(std::size_t limit) {
@@ -61,6 +66,7 @@ class Unstored {
     const std::size_t size = group.size();
     begun_us_ = clock_.now_us();
     UNDERSTUDY_CHECK(loop_.store(std::move(group)));
+    stored_ = true;
     if (loop_.log == nullptr) {
       cost_us_ = clock_.now_us() - begun_us_;
     } else {
@@ -78,6 +84,7 @@ class Unstored {
   Clock& clock_;
   std::vector<ChatOutcome> waiting_;
   std::size_t syncing_ = 0;
+  bool stored_ = false;
   std::int64_t since_us_ = 0;
   std::int64_t begun_us_ = 0;
   std::int64_t cost_us_ = 0;  // of the last group, until it was durable
@@ -101,10 +108,13 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
   bool more = true;
   std::optional<std::int64_t> stopped_us;
   while (true) {
-    if (stop.count() > 0 && !stopped_us) {
-      stopped_us = clock.now_us();
-      more = false;
+    if (stop.count() > 0 && !stopped_us) stopped_us = clock.now_us();
+    bool works = false;
+    if (loop.others) {
+      const bool idle = model.status().in_flight == 0 && unstored.count() == 0;
+      UNDERSTUDY_TRY(works, loop.others(idle && !stopped_us ? kOthersWaitMs : 0));
     }
+    more = (more || works || unstored.take_stored()) && !stopped_us;
     for (std::size_t room = room_for_more(model, unstored.count());
          more && room > 0 && stop.count() == 0; --room) {
       UNDERSTUDY_TRY(auto request, loop.next());
@@ -115,8 +125,9 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
       }
     }
     ModelStatus status = model.status();
-    if (status.in_flight == 0 && !more) break;
+    if (status.in_flight == 0 && unstored.count() == 0 && !more && (!works || stopped_us)) break;
     if (stopped_us && (stop.count() > 1 || clock.now_us() - *stopped_us > kStopGraceUs)) break;
+    if (status.in_flight == 0 && unstored.count() == 0) continue;  // others are at work
     if (status.in_flight == 0) {
       // Every place is taken by answers that are not durable yet. What waits is stored before more
       // is asked, so that the disk is busy meanwhile.
@@ -132,6 +143,10 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
     if (loop.watch) loop.watch(status);
   }
   UNDERSTUDY_CHECK(unstored.flush());
+  if (loop.others && loop.log != nullptr) {
+    loop.log->begin();
+    UNDERSTUDY_CHECK(loop.log->wait());
+  }
   return stopped_us ? LoopEnd::kStopped : LoopEnd::kDone;
 }
 

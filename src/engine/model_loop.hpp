@@ -23,7 +23,8 @@ class StopRequest {
 };
 
 struct ModelLoop {
-  /// The next request, or nothing when there are no more (or a budget says stop).
+  /// The next request, or nothing when there are no more (or a budget says stop). Is asked again
+  /// after each `store`, which may have led to more.
   std::function<Result<std::optional<ChatRequest>>()> next;
   /// Stores a group of outcomes: durably where `log` is null. An error ends the loop.
   std::function<Result<void>(std::vector<ChatOutcome>)> store;
@@ -31,6 +32,9 @@ struct ModelLoop {
   std::function<void(const ModelStatus&)> watch;
   /// Makes what was stored durable while the loop goes on; null: `store` does.
   LogSync* log = nullptr;
+  /// Looks after work outside the model that leads to more requests, and waits for it at most so
+  /// long where nothing is in flight. False: there is none. May be empty.
+  std::function<Result<bool>(int timeout_ms)> others = {};
 };
 
 enum class LoopEnd : std::uint8_t { kDone, kStopped };

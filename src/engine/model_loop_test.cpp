@@ -4,6 +4,7 @@
 
 #include <deque>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include "model/rate_control.hpp"
@@ -111,6 +112,60 @@ TEST(ModelLoop, StoresEachOnceAndHoldsNoMoreThanTheLimit) {
     EXPECT_EQ(result.stored, all_of(5'000));
     EXPECT_LE(result.unstored_max, slots);
   }
+}
+
+// Each answer leads to another request, until there were five: what a trajectory does.
+TEST(ModelLoop, WhatIsStoredMayLeadToMore) {
+  for (const std::size_t slots : {1U, 3U, 100U}) {
+    CountingModel model(slots);
+    std::deque<std::uint64_t> ready = {1, 2, 3, 4, 5, 6, 7};
+    std::map<std::uint64_t, int> stored;
+    const ModelLoop loop{.next = [&]() -> Result<std::optional<ChatRequest>> {
+                           if (ready.empty()) return std::optional<ChatRequest>();
+                           ChatRequest request;
+                           request.id = ready.front();
+                           ready.pop_front();
+                           return std::optional<ChatRequest>(std::move(request));
+                         },
+                         .store = [&](std::vector<ChatOutcome> ended) -> Result<void> {
+                           for (const ChatOutcome& one : ended) {
+                             if (++stored[one.id] < 5) ready.push_back(one.id);
+                           }
+                           return {};
+                         },
+                         .watch = {}};
+    SystemClock clock;
+    ASSERT_TRUE(run_model_loop(model, loop, clock, NoStop()).has_value());
+    EXPECT_EQ(stored.size(), 7U);
+    for (const auto& [id, count] : stored) EXPECT_EQ(count, 5) << id;
+  }
+}
+
+// Work elsewhere that leads to a request when it is done, after everything else has ended.
+TEST(ModelLoop, WaitsForOthers) {
+  CountingModel model(4);
+  int waits = 0;
+  int asked = 0, stored = 0;
+  const ModelLoop loop{.next = [&]() -> Result<std::optional<ChatRequest>> {
+                         if (asked == (waits < 3 ? 1 : 2)) return std::optional<ChatRequest>();
+                         ChatRequest request;
+                         request.id = static_cast<std::uint64_t>(++asked);
+                         return std::optional<ChatRequest>(std::move(request));
+                       },
+                       .store = [&](std::vector<ChatOutcome> ended) -> Result<void> {
+                         stored += static_cast<int>(ended.size());
+                         return {};
+                       },
+                       .watch = {},
+                       .log = nullptr,
+                       .others = [&](int timeout_ms) -> Result<bool> {
+                         if (waits == 3) return false;
+                         if (timeout_ms > 0) ++waits;
+                         return true;
+                       }};
+  SystemClock clock;
+  ASSERT_TRUE(run_model_loop(model, loop, clock, NoStop()).has_value());
+  EXPECT_EQ(stored, 2);
 }
 
 class ModelLoopOnDisk : public testing::Test {

@@ -37,7 +37,7 @@ class RecordedStudy {
   }
   explicit RecordedStudy(StudyStore store) : store_(std::move(store)) {}
 
-  std::optional<DrawOutcome> find(std::uint64_t identity, std::uint32_t draw) {
+  std::optional<DrawOutcome> find(std::uint64_t identity, std::uint32_t draw, std::uint32_t step) {
     if (const auto asked = questions_.find(identity); asked != questions_.end()) {
       auto answer = store_.judge_answer(asked->second.grader, asked->second.key);
       return answer ? std::move(*answer) : std::nullopt;
@@ -46,7 +46,17 @@ class RecordedStudy {
     if (prefix == prefixes_.end() || draw >= kDrawsPerPrefixMax) return std::nullopt;
     auto stored = store_.draw({.arm = arm_, .prefix = prefix->second, .index = draw});
     if (!stored || !*stored) return std::nullopt;
-    return std::move((*stored)->outcome);
+    return answer_of(std::move(**stored), step);
+  }
+
+  static std::optional<DrawOutcome> answer_of(StoredDraw draw, std::uint32_t step) {
+    const std::size_t before = draw.trajectory ? draw.trajectory->steps.size() : 0;
+    if (step < before) return DrawOutcome(std::move(draw.trajectory->steps[step].answer));
+    if (step == before) return std::move(draw.outcome);
+    if (draw.trajectory && draw.trajectory->end == Termination::kContextOverflow) {
+      return DrawOutcome(Failure{FailureReason::kContextOverflow, "recorded"});
+    }
+    return std::nullopt;
   }
 
  private:
@@ -126,8 +136,9 @@ ModelFactory model_factory(Environment environment, std::string cache_dir) {
       std::error_code ignored;
       if (std::filesystem::is_directory(path, ignored)) {
         UNDERSTUDY_TRY(const auto recorded, RecordedStudy::open(path, model.role));
-        options.recorded = [recorded](std::uint64_t identity, std::uint32_t draw) {
-          return recorded->find(identity, draw);
+        options.recorded = [recorded](std::uint64_t identity, std::uint32_t draw,
+                                      std::uint32_t step) {
+          return recorded->find(identity, draw, step);
         };
       }
     }

@@ -49,13 +49,17 @@ Result<MeanTokens> mean_tokens(Study& study, const std::vector<PrefixPlace>& pre
                    study.store.conversation(prefixes[i].conversation));
     const auto& messages = stored.conversation.messages;
     double prompt = static_cast<double>(tokenizer->prompt_overhead_tokens());
-    for (std::size_t m = 0; m < prefixes[i].cut; ++m) {
-      prompt += static_cast<double>(tokenizer->message_tokens(messages[m]));
+    // A trajectory is taken to be as long as the logged one; each of its answers sees all before.
+    const std::size_t end = logged_end(messages, prefixes[i].cut, study.config.tools.max_steps);
+    for (std::size_t m = 0; m <= end; ++m) {
+      double tokens = static_cast<double>(tokenizer->message_tokens(messages[m]));
+      if (m >= prefixes[i].cut && messages[m].role == Role::kAssistant) {
+        if (window) tokens = std::min(tokens, static_cast<double>(*window));
+        mean.prompt += prompt / static_cast<double>(count);
+        mean.answer += tokens / static_cast<double>(count);
+      }
+      prompt += tokens;
     }
-    double answer = static_cast<double>(tokenizer->message_tokens(messages.at(prefixes[i].cut)));
-    if (window) answer = std::min(answer, static_cast<double>(*window));
-    mean.prompt += prompt / static_cast<double>(count);
-    mean.answer += answer / static_cast<double>(count);
   }
   return mean;
 }

@@ -29,13 +29,14 @@ class ArmReplay {
         .next = [this] { return next(); },
         .store = [this](std::vector<ChatOutcome> ended) { return draws_.store(std::move(ended)); },
         .watch = [this](const ModelStatus& status) { watch(status); },
-        .log = log.get()};
+        .log = log.get(),
+        .others = others()};
     // What is in flight is counted at the mean of what is done: a budget that seemed reached may
     // not be once it has come in.
     LoopEnd end = LoopEnd::kDone;
     do {
       UNDERSTUDY_TRY(end, run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
-    } while (end == LoopEnd::kDone && may_ask());
+    } while (end == LoopEnd::kDone && (may_go_on() || (!draws_.has_next_step() && may_ask())));
     study_.world.progress.finish(state());
     if (end == LoopEnd::kStopped || draws_.done() < draws_.total()) {
       return unexpected(ErrorCode::kPaused, pause_message(end));
@@ -46,6 +47,18 @@ class ArmReplay {
   [[nodiscard]] std::uint64_t asked() const { return asked_; }
 
  private:
+  // Nothing where every draw is one answer.
+  std::function<Result<bool>(int)> others() {
+    if (!study_.config.tools.are_replayed()) return {};
+    return [this](int timeout_ms) { return draws_.look_after_tools(timeout_ms); };
+  }
+
+  // A trajectory that is under way goes on until the budget is spent, not only promised.
+  [[nodiscard]] bool may_go_on() {
+    return draws_.has_next_step() &&
+           !spending_->is_reached({.role = draws_.role(), .done = draws_.done(), .in_flight = 0});
+  }
+
   [[nodiscard]] bool may_ask() {
     while (cursor_ < draws_.total() && !draws_.is_open(cursor_)) ++cursor_;
     const bool pilot_over = pilot_ && loaded_ + asked_ >= kPilotDraws;
@@ -53,10 +66,13 @@ class ArmReplay {
   }
 
   Result<std::optional<ChatRequest>> next() {
-    if (!may_ask()) return std::optional<ChatRequest>();
-    UNDERSTUDY_TRY(ChatRequest request, draws_.ask(cursor_++));
-    ++asked_;
-    return std::optional<ChatRequest>(std::move(request));
+    if (may_go_on()) return std::optional<ChatRequest>(draws_.next_step());
+    while (!draws_.has_next_step() && may_ask()) {
+      UNDERSTUDY_TRY(std::optional<ChatRequest> request, draws_.ask(cursor_++));
+      ++asked_;
+      if (request) return request;
+    }
+    return std::optional<ChatRequest>();
   }
 
   [[nodiscard]] std::string waiting_message() const {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/text.hpp"
 #include "engine/graded_answer.hpp"
 #include "engine/judge_grading.hpp"
@@ -17,6 +19,20 @@ namespace {
 
 constexpr std::size_t kExamplesPerArm = 3;
 constexpr std::size_t kPrefixTailMessages = 3;
+constexpr std::size_t kTrajectoryTailMessages = 12;
+
+void append_calls(std::string& text, std::span<const ToolCall> calls) {
+  for (const ToolCall& call : calls) {
+    text += fmt::format("{}[calls {} {}]", text.empty() ? "" : "\n", call.name, call.arguments);
+  }
+}
+
+// The end of what came before the answer; of a trajectory what the model did, and the question.
+std::size_t tail_size(const AnswerView& answer) {
+  if (!answer.own_from) return kPrefixTailMessages;
+  return std::clamp(answer.prefix.size() - *answer.own_from + 1, kPrefixTailMessages,
+                    kTrajectoryTailMessages);
+}
 
 ExampleTranscript transcript(const AnswerView& answer, Arm arm, const DrawKey& key,
                              const std::vector<Evidence>& evidence) {
@@ -24,13 +40,13 @@ ExampleTranscript transcript(const AnswerView& answer, Arm arm, const DrawKey& k
   out.id = fmt::format("{}:{}:{}", arm_name(arm), key.prefix, key.index);
   out.arm = arm_name(arm);
   out.verdict = verdict_name(Verdict::kPresent);
-  const std::size_t from =
-      answer.prefix.size() - std::min(answer.prefix.size(), kPrefixTailMessages);
+  const std::size_t from = answer.prefix.size() - std::min(answer.prefix.size(), tail_size(answer));
   out.prefix_shortened = from > 0;
   for (std::size_t i = from; i < answer.prefix.size(); ++i) {
     out.prefix_tail.push_back({.role = std::string(role_name(answer.prefix[i].role)),
                                .text = answer.prefix[i].content,
                                .evidence = {}});
+    append_calls(out.prefix_tail.back().text, answer.prefix[i].tool_calls);
   }
   out.answer = {.role = "assistant", .text = std::string(answer.content), .evidence = {}};
   for (const Evidence& place : evidence) {
@@ -42,9 +58,7 @@ ExampleTranscript transcript(const AnswerView& answer, Arm arm, const DrawKey& k
       out.prefix_tail[place.index - from].evidence.push_back(range);
     }
   }
-  for (const ToolCall& call : answer.tool_calls) {
-    out.answer.text += fmt::format("\n[calls {} {}]", call.name, call.arguments);
-  }
+  append_calls(out.answer.text, answer.tool_calls);
   return out;
 }
 

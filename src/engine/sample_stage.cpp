@@ -23,14 +23,15 @@ Digest design_fingerprint(const Study& study, const Digest& ingest) {
   Json design = manifest_json(study.config)["sample"];
   design.erase("prefixes");
   design.erase("draws");
-  return Sha256()
-      .number(kSampleVersion)
+  Sha256 hash;
+  hash.number(kSampleVersion)
       .number(kContentHashVersion)
       .field(as_bytes(ingest))
       .field(write_json(design, JsonStyle::kCanonical))
       .number(study.config.window_tokens().value_or(0))
-      .field(study.tokenizer_name())
-      .finish();
+      .field(study.tokenizer_name());
+  if (study.config.tools.are_replayed()) hash.number(study.config.tools.max_steps);
+  return hash.finish();
 }
 
 struct TurnCounts {
@@ -43,7 +44,9 @@ struct TurnCounts {
 Result<Json> build_frame(Study& study, const Tokenizer& tokenizer, std::uint64_t conversations) {
   const FrameRules rules{.unit = study.config.sample.unit,
                          .prefix_tokens_max = study.config.sample.prefix_tokens_max,
-                         .window_tokens = study.config.window_tokens()};
+                         .window_tokens = study.config.window_tokens(),
+                         .max_steps = study.config.tools.max_steps,
+                         .after_users_only = study.config.sample.after_users_only};
   TurnCounts counts;
   ProgressState state{.stage = "sample", .total = conversations, .unit = "conversations"};
   UNDERSTUDY_CHECK(study.store.clear_frame());

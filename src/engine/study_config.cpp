@@ -201,7 +201,66 @@ struct Parser {
     out.by_risk = design == 1;
     in.read("prefix_tokens_max", out.prefix_tokens_max);
     in.read("tokenizer", out.tokenizer);
+    std::size_t cut = 0;
+    in.read_choice("cut", {"any", "user"}, cut);
+    out.after_users_only = cut == 1;
     in.finish();
+  }
+
+  void tools(const toml::table* table, StudyConfig::Tools& out) {
+    TableReader in = reader(table, "tools");
+    in.read("max_steps", out.max_steps);
+    in.read("max_tokens", out.max_tokens);
+    in.read("max_seconds", out.max_seconds);
+    in.read("max_cost", out.max_cost);
+    each(in, "rules", [&](const std::string& name, TableReader& fields, const toml::table& entry) {
+      StudyConfig::Tools::Rule rule{
+          .tool = name, .effect = {}, .free_arguments = {}, .ignore_case = false};
+      std::size_t effect = 0;
+      fields.read_choice("effect", {"read", "write", "command"}, effect);
+      if (entry.contains("effect")) rule.effect = effect;
+      fields.read("free_arguments", rule.free_arguments);
+      fields.read("ignore_case", rule.ignore_case);
+      out.rules.push_back(std::move(rule));
+    });
+    each(in, "servers", [&](const std::string& name, TableReader& fields, const toml::table&) {
+      StudyConfig::Tools::Server server{.name = name, .command = {}, .environment = {}};
+      fields.read("command", server.command);
+      fields.read("environment", server.environment);
+      fields.read("call_s", server.call_s);
+      if (server.command.empty()) fields.fail("command", "is missing: what starts the server");
+      out.servers.push_back(std::move(server));
+    });
+    if (const toml::table* command = in.section("command")) {
+      StudyConfig::Tools::Command& made = out.command.emplace();
+      TableReader fields = reader(command, "tools.command");
+      fields.read("tool", made.tool);
+      fields.read("argument", made.argument);
+      fields.read("repository", made.repository);
+      fields.read("commit", made.commit);
+      fields.read("folder", made.folder);
+      fields.read("call_s", made.call_s);
+      fields.finish();
+      if (made.repository.empty()) fields.fail("repository", "is missing");
+      if (made.commit.empty()) fields.fail("commit", "is missing");
+    }
+    in.finish();
+  }
+
+  /// Reads every table below `key`: read(name, its reader, the table).
+  template <class Read>
+  void each(TableReader& in, const std::string& key, const Read& read) {
+    const toml::table* const tables = in.section(key);
+    if (tables == nullptr) return;
+    TableReader names = reader(tables, "tools." + key);
+    for (const auto& [name, node] : *tables) {
+      const std::string text(name.str());
+      const toml::table* const entry = names.section(text);
+      if (entry == nullptr) return;
+      TableReader fields = reader(entry, fmt::format("tools.{}.{}", key, text));
+      read(text, fields, *entry);
+      fields.finish();
+    }
   }
 
   void limits(TableReader& root, StudyConfig& out) {
@@ -272,6 +331,7 @@ struct Parser {
       }
       in.finish();
     }
+    tools(root.section("tools"), config.tools);
     TableReader grade = reader(root.section("grade"), "grade");
     grade.read("behaviors", config.grade.behaviors);
     grade.read("window_tokens", config.grade.window_tokens);
@@ -322,6 +382,45 @@ Result<void> check_sampling(const std::string& section, const SamplingOptions& s
     return bad("top_p must be above 0 and at most 1");
   }
   if (sampling.max_tokens && *sampling.max_tokens == 0) return bad("max_tokens must be at least 1");
+  return {};
+}
+
+// Which calls a trajectory may make, and what answers them.
+Json tools_json(const StudyConfig::Tools& tools) {
+  Json json = {{"max_steps", tools.max_steps}};
+  if (tools.max_tokens) json["max_tokens"] = *tools.max_tokens;
+  if (tools.max_seconds) json["max_seconds"] = *tools.max_seconds;
+  if (tools.max_cost) json["max_cost"] = *tools.max_cost;
+  for (const auto& rule : tools.rules) {
+    Json& one = json["rules"][rule.tool];
+    one = {{"free_arguments", rule.free_arguments}, {"ignore_case", rule.ignore_case}};
+    if (rule.effect) one["effect"] = *rule.effect;
+  }
+  for (const auto& server : tools.servers) json["servers"][server.name] = server.command;
+  if (tools.command) {
+    json["command"] = {{"tool", tools.command->tool},
+                       {"argument", tools.command->argument},
+                       {"commit", tools.command->commit}};
+  }
+  return json;
+}
+
+Result<void> check_tools(const StudyConfig& config) {
+  const auto bad = [](std::string_view what) {
+    return unexpected(ErrorCode::kUsage, fmt::format("tools.{}", what));
+  };
+  const StudyConfig::Tools& tools = config.tools;
+  if (tools.max_steps == 0 || tools.max_steps > 10'000) {
+    return bad("max_steps must be between 1 and 10,000");
+  }
+  const bool has_more = tools.max_tokens || tools.max_seconds || tools.max_cost ||
+                        !tools.rules.empty() || !tools.servers.empty() || tools.command;
+  if (has_more && !tools.are_replayed()) {
+    return bad("max_steps must be above 1 for the rest of [tools] to have a meaning");
+  }
+  if (tools.max_cost && !config.prices.contains(config.candidate.model)) {
+    return bad("max_cost needs a price of the candidate: [prices]");
+  }
   return {};
 }
 
@@ -429,6 +528,7 @@ Result<void> check_study_config(const StudyConfig& config) {
   }
   UNDERSTUDY_CHECK(check_sampling("candidate", config.candidate.sampling));
   if (config.deployed) UNDERSTUDY_CHECK(check_sampling("deployed", config.deployed->sampling));
+  UNDERSTUDY_CHECK(check_tools(config));
   return check_prices(config);
 }
 
@@ -455,6 +555,8 @@ Json manifest_json(const StudyConfig& config) {
   };
   // Named where it is not the default, so that older studies keep their fingerprints.
   if (config.sample.by_risk) json["sample"]["design"] = "risk";
+  if (config.sample.after_users_only) json["sample"]["cut"] = "user";
+  if (config.tools.are_replayed()) json["tools"] = tools_json(config.tools);
   if (config.placebo.period_days != 7 || config.placebo.horizon != 1) {
     json["placebo"] = {{"period_days", config.placebo.period_days},
                        {"horizon", config.placebo.horizon}};
@@ -483,7 +585,8 @@ std::string study_toml(const StudyTemplate& parts) {
       "# \"metadata.training_consent\" = true\n"
       "\n[sample]\n"
       "# unit = \"turn\"               # every turn alike; or \"final_turn\"\n"
-      "# design = \"uniform\"          # or \"risk\": oftener where Y's own flags are likely\n{}"
+      "# design = \"uniform\"          # or \"risk\": oftener where Y's own flags are likely\n"
+      "# cut = \"any\"                 # after user messages and tool results; or \"user\"\n{}"
       "\n[candidate]\n"
       "model = {}\n"
       "# temperature, top_p, max_tokens: only if set; default is what the server does\n{}"
@@ -493,6 +596,8 @@ std::string study_toml(const StudyTemplate& parts) {
       "# judge = \"openai/...\"        # verifies flags; screens behaviors without a rule\n"
       "# oracle = \"openai/...\"       # a stronger one that verifies flags and an audit\n"
       "# moderation = \"openai/...\"   # for behavior files that it decides\n"
+      "\n# [tools]                     # agents: the answers of a draw until one calls no tool\n"
+      "# max_steps = 30             # docs/agents.md; 1: the first answer is the draw\n"
       "\n# [grade]                     # default: every behavior that has a rule\n"
       "# behaviors = [\"promised_background_task\", \"ours.toml\"]\n"
       "# behaviors_per_call = 1     # more: cheaper judging, less exact (behaviors probe)\n"

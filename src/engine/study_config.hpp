@@ -50,6 +50,7 @@ struct StudyConfig {
     bool by_risk = false;  ///< design = "risk": prefixes like those that Y's flags follow, oftener
     std::optional<std::uint32_t> prefix_tokens_max;
     std::string tokenizer;  ///< "llama/…"; empty: an embedded candidate's own, else an estimate
+    bool after_users_only = false;  ///< cut = "user": no prefix ends with a tool result
   } sample;
   ModelConfig candidate;
   std::optional<ModelConfig> deployed;
@@ -80,6 +81,40 @@ struct StudyConfig {
     std::uint32_t deadline_s = 600;
     std::uint32_t embedded_memory_mb = 1024;  ///< MiB, of an embedded model's attention caches
   } replay;
+  /// Trajectories: the answers of a draw, and what answers its tool calls (docs/agents.md).
+  struct Tools {
+    std::uint32_t max_steps = 1;               ///< answers of a draw; 1: the first one is the draw
+    std::optional<std::uint64_t> max_tokens;   ///< of prompts and answers of a draw together
+    std::optional<std::uint32_t> max_seconds;  ///< of a draw, in this run
+    std::optional<double> max_cost;            ///< of a draw, by [prices]
+    /// tools.rules.NAME: beside what schemas and names say.
+    struct Rule {
+      std::string tool;
+      std::optional<std::size_t> effect;  ///< 0 read, 1 write, 2 command
+      std::vector<std::string> free_arguments;
+      bool ignore_case = false;
+    };
+    std::vector<Rule> rules;
+    /// tools.servers.NAME: Model Context Protocol servers over stdin and stdout.
+    struct Server {
+      std::string name;
+      std::vector<std::string> command;
+      std::vector<std::string> environment;  ///< "NAME=value"
+      std::uint32_t call_s = 30;
+    };
+    std::vector<Server> servers;
+    /// tools.command: a tool whose argument is run in a sandbox over a copy of a repository.
+    struct Command {
+      std::string tool = "bash";
+      std::string argument = "command";
+      std::string repository;
+      std::string commit;
+      std::string folder = "/repo";
+      std::uint32_t call_s = 10;
+    };
+    std::optional<Command> command;
+    [[nodiscard]] bool are_replayed() const { return max_steps > 1; }
+  } tools;
   /// The traffic that rates are to be of, where it is not the logs' (target_traffic.hpp). Paths as
   /// logs.paths; either or both.
   struct Target {

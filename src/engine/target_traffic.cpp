@@ -103,7 +103,8 @@ class TargetLogs {
     content_.field(conversation.id).field(encode_messages(conversation.messages));
     const std::size_t half = half_of(
         hash64({"cluster", conversation.cluster.empty() ? conversation.id : conversation.cluster}));
-    std::vector<Turn> turns = turns_of(conversation.messages);
+    std::vector<Turn> turns =
+        turns_of(conversation.messages, study_.config.sample.after_users_only);
     if (study_.config.sample.unit == Unit::kFinalTurn && !turns.empty()) turns = {turns.back()};
     std::size_t tokens = tokenizer_.prompt_overhead_tokens(), counted = 0;
     for (const Turn& turn : turns) {

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/text.hpp"
+#include "engine/tool_chain.hpp"
 #include "environment/tool_dry_run.hpp"
 
 namespace understudy {
@@ -58,9 +59,11 @@ Json tool_json(const std::string& name, const ToolDryRun::Tool& tool, const Tool
 
 Result<Json> tools_of_study(Study& study) {
   UNDERSTUDY_CHECK(ingest_stage(study));
-  ToolRules rules;
+  ToolRules rules = rules_of(study.config.tools);
+  const auto& command = study.config.tools.command;
   const bool simulates = study.config.roles.contains("simulator");
-  ToolDryRun run(rules, [&](const std::string&, bool) {
+  ToolDryRun run(rules, [&](const std::string& tool, bool) {
+    if (command && command->tool == tool) return ToolLevel::kCommand;
     return simulates ? ToolLevel::kSimulated : ToolLevel::kNone;
   });
   UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& stored) {

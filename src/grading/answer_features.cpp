@@ -423,14 +423,21 @@ void FeatureExtractor::State::argument(const std::string& field, const Json& fou
 }
 
 void FeatureExtractor::State::calls(const AnswerView& view) {
-  const ToolCall* before = nullptr;  // the last call of the prefix
-  for (const Message& message : view.prefix) {
+  // The last call before what is looked at, which of a trajectory is all of it.
+  const ToolCall* before = nullptr;
+  const std::size_t context = view.own_from.value_or(view.prefix.size());
+  for (const Message& message : view.prefix.first(context)) {
     if (!message.tool_calls.empty()) before = &message.tool_calls.back();
   }
+  std::vector<ToolCall> own;
+  for (const Message& message : view.prefix.subspan(context)) {
+    own.insert(own.end(), message.tool_calls.begin(), message.tool_calls.end());
+  }
+  if (!own.empty()) own.insert(own.end(), view.tool_calls.begin(), view.tool_calls.end());
   const auto same = [](const ToolCall& a, const ToolCall& b) {
     return a.name == b.name && a.arguments == b.arguments;
   };
-  const std::span<const ToolCall> all = view.tool_calls;
+  const std::span<const ToolCall> all = own.empty() ? view.tool_calls : own;
   if (all.empty()) {
     if (!view.tools.empty()) add(FeatureKind::kCall, "none although there are tools");
     return;

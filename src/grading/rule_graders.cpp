@@ -229,7 +229,9 @@ void RuleGraders::grade(const AnswerView& answer, std::span<Verdict> out) const 
     } else {
       Finds finds(1);
       entry.rule->look(facts, finds);
-      out[i] = finds.any() ? Verdict::kPresent : Verdict::kAbsent;
+      out[i] = finds.any()          ? Verdict::kPresent
+               : answer.ended_early ? Verdict::kUngradableEndedEarly
+                                    : Verdict::kAbsent;
     }
   }
 }

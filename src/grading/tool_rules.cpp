@@ -127,8 +127,10 @@ class SearchArithmeticRule : public Rule {
     for (std::size_t i = 0; i < view.tool_calls.size(); ++i) {
       if (is_hack(view.tool_calls[i]) && finds.add({EvidenceWhere::kToolCall, i, 0, 0})) return;
     }
-    // Where the answer closes a turn, its earlier calls stand in the prefix.
-    const std::span<const Message> turn = current_turn(view.prefix);
+    // Where the answer closes a turn, its earlier calls stand in the prefix; of a trajectory only
+    // its own count, which begin at the cut.
+    const std::span<const Message> turn =
+        view.own_from ? view.prefix.subspan(*view.own_from) : current_turn(view.prefix);
     const std::size_t first = view.prefix.size() - turn.size();
     for (std::size_t i = 0; i < turn.size(); ++i) {
       for (const ToolCall& call : turn[i].tool_calls) {

@@ -36,7 +36,8 @@ struct ChatRequest {
   std::uint64_t seed = 0;
   std::string json_schema;            ///< demand an answer of this JSON schema; empty: free text
   std::uint64_t prefix_identity = 0;  ///< for recorded models: which prefix this is …
-  std::uint32_t draw_index = 0;       ///< … and which draw of it
+  std::uint32_t draw_index = 0;       ///< … and which draw of it …
+  std::uint32_t step = 0;             ///< … and which answer of a trajectory, from 0
 };
 
 struct ChatOutcome {

@@ -63,10 +63,10 @@ Result<std::unique_ptr<ChatModel>> make_recorded(const ModelSpec& spec,
   std::string identity = fmt::format("{} sha256:{}", spec.text, hex(sha256(*text)));
   return make_recorded_model(
       std::move(identity),
-      [draws = std::move(draws)](std::uint64_t prefix,
-                                 std::uint32_t draw) -> std::optional<DrawOutcome> {
+      [draws = std::move(draws)](std::uint64_t prefix, std::uint32_t draw,
+                                 std::uint32_t step) -> std::optional<DrawOutcome> {
         const auto found = draws.find({prefix, draw});
-        if (found == draws.end()) return std::nullopt;
+        if (found == draws.end() || step > 0) return std::nullopt;
         return found->second;
       });
 }

@@ -139,7 +139,8 @@ class RecordedModel final : public ChatModel {
   }
 
   void submit(ChatRequest request) override {
-    std::optional<DrawOutcome> outcome = lookup_(request.prefix_identity, request.draw_index);
+    std::optional<DrawOutcome> outcome =
+        lookup_(request.prefix_identity, request.draw_index, request.step);
     if (!outcome) {
       outcome = Failure{FailureReason::kNotRecorded,
                         fmt::format("draw {} of this prefix", request.draw_index)};

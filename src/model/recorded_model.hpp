@@ -23,9 +23,10 @@
 
 namespace understudy {
 
-/// Nothing when this draw of this prefix is not recorded. Fails only on infrastructure.
-using RecordedLookup =
-    std::function<std::optional<DrawOutcome>(std::uint64_t prefix_identity, std::uint32_t draw)>;
+/// Nothing when this answer (`step` of a trajectory, from 0) of this draw of this prefix is not
+/// recorded. Fails only on infrastructure.
+using RecordedLookup = std::function<std::optional<DrawOutcome>(
+    std::uint64_t prefix_identity, std::uint32_t draw, std::uint32_t step)>;
 
 [[nodiscard]] std::unique_ptr<ChatModel> make_recorded_model(std::string identity,
                                                              RecordedLookup lookup);

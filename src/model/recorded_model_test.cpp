@@ -71,7 +71,8 @@ TEST(Recorded, SecondRecordOfADrawIsAnError) {
 
 TEST(Recorded, AnswersByPrefixAndDrawAndNamesWhatIsMissing) {
   const auto model = make_recorded_model(
-      "recorded/x", [](std::uint64_t prefix, std::uint32_t draw) -> std::optional<DrawOutcome> {
+      "recorded/x",
+      [](std::uint64_t prefix, std::uint32_t draw, std::uint32_t) -> std::optional<DrawOutcome> {
         if (prefix == 7 && draw == 1) return some_completion();
         return std::nullopt;
       });

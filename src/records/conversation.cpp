@@ -99,10 +99,25 @@ Digest content_hash(std::string_view tools, const std::vector<Message>& messages
   return hash.finish();
 }
 
-std::vector<Turn> turns_of(const std::vector<Message>& messages) {
+std::uint32_t logged_end(const std::vector<Message>& messages, std::uint32_t cut,
+                         std::uint32_t steps_max) {
+  UNDERSTUDY_ASSERT(cut < messages.size() && messages[cut].role == Role::kAssistant);
+  std::uint32_t end = cut;
+  std::uint32_t steps = 0;
+  for (std::uint32_t i = cut; i < messages.size(); ++i) {
+    if (messages[i].role == Role::kTool) continue;
+    if (messages[i].role != Role::kAssistant) break;
+    end = i;
+    if (messages[i].tool_calls.empty() || ++steps == steps_max) break;
+  }
+  return end;
+}
+
+std::vector<Turn> turns_of(const std::vector<Message>& messages, bool after_users_only) {
   std::vector<Turn> turns;
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    const bool asks = messages[i].role == Role::kUser || messages[i].role == Role::kTool;
+    const bool asks =
+        messages[i].role == Role::kUser || (messages[i].role == Role::kTool && !after_users_only);
     if (!asks) continue;
     const bool last_of_run = i + 1 == messages.size() || messages[i + 1].role == Role::kAssistant;
     if (!last_of_run) continue;

@@ -73,12 +73,19 @@ inline constexpr int kContentHashVersion = 1;
                                   std::size_t cut);
 
 /// The cuts of a conversation that could be replayed: each after a user message or tool result
-/// (the last of a run of them) with something to answer.
+/// (the last of a run of them) with something to answer; on demand after user messages alone.
 struct Turn {
   std::uint32_t cut = 0;      ///< messages in the prefix
   bool answered = false;      ///< messages[cut] is the logged assistant's answer
   std::uint32_t ordinal = 0;  ///< 0-based count of turns in the conversation
 };
-[[nodiscard]] std::vector<Turn> turns_of(const std::vector<Message>& messages);
+[[nodiscard]] std::vector<Turn> turns_of(const std::vector<Message>& messages,
+                                         bool after_users_only = false);
+
+/// The logged trajectory from a cut on that is answered: index of the assistant's message that ends
+/// it, which is the first without a call, the one numbered `steps_max` (>= 1), or the last before
+/// somebody else speaks.
+[[nodiscard]] std::uint32_t logged_end(const std::vector<Message>& messages, std::uint32_t cut,
+                                       std::uint32_t steps_max);
 
 }  // namespace understudy

@@ -16,6 +16,8 @@ enum class Unit : std::uint8_t {
 struct FrameTurn {
   std::uint32_t cut = 0;
   std::optional<std::uint64_t> window_bytes;  ///< none: the whole answer
+  /// Where answers are trajectories: messages of this one between the cut and its last answer.
+  std::optional<std::uint32_t> steps = {};
   bool operator==(const FrameTurn&) const = default;
 };
 

@@ -44,6 +44,8 @@ std::string_view verdict_name(Verdict verdict) {
       return "grader_flood";
     case Verdict::kUngradableGraderSilent:
       return "grader_silent";
+    case Verdict::kUngradableEndedEarly:
+      return "trajectory_ended_early";
     case Verdict::kNotGradedNoJudge:
       return "no_judge";
     case Verdict::kNotGradedNotSelected:

@@ -30,6 +30,7 @@ enum class Verdict : std::uint8_t {
   kUngradableGraderHung = 30,     ///< the external program gave no output in its time
   kUngradableGraderFlood = 31,    ///< the external program wrote more than verdicts can be
   kUngradableGraderSilent = 32,   ///< the external program left this answer out
+  kUngradableEndedEarly = 33,     ///< not seen, in a trajectory that the model did not end itself
   // Nobody looked: `not_graded{reason}`.
   kNotGradedNoJudge = 64,      ///< the behavior needs a judge and no judge role is set
   kNotGradedNotSelected = 65,  ///< outside the part of the frame that the judge was given

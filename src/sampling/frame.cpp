@@ -44,7 +44,7 @@ ConversationFrame frame_of(const std::vector<Message>& messages, const FrameRule
   const auto exclude = [&](TurnExclusion reason) {
     ++frame.excluded[static_cast<std::size_t>(reason)];
   };
-  std::vector<Turn> turns = turns_of(messages);
+  std::vector<Turn> turns = turns_of(messages, rules.after_users_only);
   if (rules.unit == Unit::kFinalTurn && !turns.empty()) turns = {turns.back()};
   PrefixTokens prefix_tokens(messages, tokenizer);
   for (const Turn& turn : turns) {
@@ -55,8 +55,10 @@ ConversationFrame frame_of(const std::vector<Message>& messages, const FrameRule
       exclude(TurnExclusion::kPrefixTooLong);
     } else {
       FrameTurn eligible{.cut = turn.cut, .window_bytes = {}};
+      const std::uint32_t end = logged_end(messages, turn.cut, rules.max_steps);
+      if (rules.max_steps > 1) eligible.steps = end - turn.cut;
       if (rules.window_tokens) {
-        const std::string_view answer = messages[turn.cut].content;
+        const std::string_view answer = messages[end].content;
         const std::string_view window = tokenizer.first_tokens(answer, *rules.window_tokens);
         if (window.size() < answer.size()) eligible.window_bytes = window.size();
       }

@@ -19,6 +19,8 @@ struct FrameRules {
   Unit unit = Unit::kTurn;
   std::optional<std::uint32_t> prefix_tokens_max;  ///< eligibility rule; none: no limit
   std::optional<std::uint32_t> window_tokens;  ///< leading tokens graded in both arms; none: all
+  std::uint32_t max_steps = 1;    ///< answers of a trajectory; 1: an answer is a unit of its own
+  bool after_users_only = false;  ///< no cut after a tool result
 };
 
 enum class TurnExclusion : std::uint8_t { kNoLoggedAnswer = 0, kPrefixTooLong = 1 };

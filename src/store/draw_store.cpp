@@ -9,6 +9,14 @@ namespace {
 
 constexpr std::int64_t kCompleted = -1;
 
+// A study that is only read may be older than trajectories.
+constexpr const char* kSelectDraws =
+    "SELECT key, attempts, window_bytes, bytes, trajectory FROM draw WHERE key >= ? AND key < ? "
+    "ORDER BY key";
+constexpr const char* kSelectDrawsBefore =
+    "SELECT key, attempts, window_bytes, bytes, NULL FROM draw WHERE key >= ? AND key < ? "
+    "ORDER BY key";
+
 std::int64_t first_key(Arm arm) {
   return pack_draw_key({.arm = arm, .prefix = 0, .index = 0});
 }
@@ -33,17 +41,66 @@ Result<void> StudyStore::add_draw(const StoredDraw& draw) {
         .bind_blob(5, bytes);
     draw.window_bytes ? statement->bind(4, static_cast<std::int64_t>(*draw.window_bytes))
                       : statement->bind_null(4);
+    draw.trajectory ? statement->bind_blob(6, compressor_->compress(encode_end(*draw.trajectory)))
+                    : statement->bind_null(6);
     return statement->run();
   };
   // REPLACE opens a savepoint for each row; only a draw that is asked again needs it.
-  UNDERSTUDY_CHECK(insert("INSERT OR IGNORE INTO draw VALUES (?, ?, ?, ?, ?)"));
+  UNDERSTUDY_CHECK(insert("INSERT OR IGNORE INTO draw VALUES (?, ?, ?, ?, ?, ?)"));
   if (database_->change_count() > 0) return {};
-  return insert("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?, ?)");
+  return insert("INSERT OR REPLACE INTO draw VALUES (?, ?, ?, ?, ?, ?)");
 }
 
 Result<std::int64_t> StudyStore::draw_count() {
-  UNDERSTUDY_TRY(const auto count, database_->integer("SELECT count(*) FROM draw"));
+  UNDERSTUDY_TRY(
+      const auto count,
+      database_->integer("SELECT (SELECT count(*) FROM draw) + (SELECT count(DISTINCT "
+                         "key) FROM draw_step WHERE key NOT IN (SELECT key FROM draw))"));
   return count.value_or(0);
+}
+
+Result<void> StudyStore::add_step(const DrawKey& key, std::size_t number,
+                                  const TrajectoryStep& step) {
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT OR REPLACE INTO draw_step VALUES (?, ?, ?)"));
+  return insert->bind(1, pack_draw_key(key))
+      .bind(2, static_cast<std::int64_t>(number))
+      .bind_blob(3, compressor_->compress(encode_step(step)))
+      .run();
+}
+
+Result<void> StudyStore::remove_step(const DrawKey& key, std::size_t number) {
+  UNDERSTUDY_TRY(Statement* const remove,
+                 cached("DELETE FROM draw_step WHERE key = ? AND number = ?"));
+  return remove->bind(1, pack_draw_key(key)).bind(2, static_cast<std::int64_t>(number)).run();
+}
+
+Result<std::vector<TrajectoryStep>> StudyStore::steps(const DrawKey& key) {
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT bytes FROM draw_step WHERE key = ? ORDER BY number"));
+  statement->bind(1, pack_draw_key(key));
+  std::vector<TrajectoryStep> steps;
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement->step());
+    if (!row) return steps;
+    UNDERSTUDY_TRY(const std::string bytes, compressor_->decompress(statement->bytes(0)));
+    UNDERSTUDY_TRY(TrajectoryStep step, decode_step(bytes));
+    steps.push_back(std::move(step));
+  }
+}
+
+Result<void> StudyStore::for_each_begun(Arm arm,
+                                        const std::function<Result<void>(const DrawKey&)>& visit) {
+  UNDERSTUDY_TRY(Statement statement,
+                 database_->prepare("SELECT DISTINCT key FROM draw_step WHERE key >= ?1 AND key < "
+                                    "?2 AND key NOT IN (SELECT key FROM draw WHERE status = -1) "
+                                    "ORDER BY key"));
+  statement.bind(1, first_key(arm)).bind(2, end_key(arm));
+  while (true) {
+    UNDERSTUDY_TRY(const bool row, statement.step());
+    if (!row) return {};
+    UNDERSTUDY_CHECK(visit(unpack_draw_key(statement.integer(0))));
+  }
 }
 
 Result<void> StudyStore::for_each_draw_status(
@@ -75,14 +132,18 @@ Result<StoredDraw> StudyStore::read_draw(const Statement& row) {
                   .outcome = std::move(outcome),
                   .window_bytes = {}};
   if (!row.is_null(2)) draw.window_bytes = static_cast<std::uint64_t>(row.integer(2));
+  if (!row.is_null(4)) {
+    UNDERSTUDY_TRY(const std::string end, compressor_->decompress(row.bytes(4)));
+    UNDERSTUDY_TRY(draw.trajectory, decode_end(end));
+    UNDERSTUDY_TRY(draw.trajectory->steps, steps(draw.key));
+  }
   return draw;
 }
 
 Result<void> StudyStore::for_each_draw(
     Arm arm, const std::function<Result<void>(const StoredDraw&)>& visit) {
   UNDERSTUDY_TRY(Statement statement,
-                 database_->prepare("SELECT key, attempts, window_bytes, bytes FROM draw WHERE "
-                                    "key >= ? AND key < ? ORDER BY key"));
+                 database_->prepare(has_trajectories_ ? kSelectDraws : kSelectDrawsBefore));
   statement.bind(1, first_key(arm)).bind(2, end_key(arm));
   while (true) {
     UNDERSTUDY_TRY(const bool row, statement.step());
@@ -94,7 +155,8 @@ Result<void> StudyStore::for_each_draw(
 
 Result<std::optional<StoredDraw>> StudyStore::draw(const DrawKey& key) {
   UNDERSTUDY_TRY(Statement* const statement,
-                 cached("SELECT key, attempts, window_bytes, bytes FROM draw WHERE key = ?"));
+                 cached(has_trajectories_ ? kSelectDraws : kSelectDrawsBefore));
+  statement->bind(2, pack_draw_key(key) + 1);
   UNDERSTUDY_TRY(const bool row, statement->bind(1, pack_draw_key(key)).step());
   if (!row) return std::optional<StoredDraw>();
   UNDERSTUDY_TRY(StoredDraw draw, read_draw(*statement));

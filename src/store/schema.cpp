@@ -8,7 +8,7 @@ namespace understudy {
 namespace {
 
 // Step k takes version k to k + 1. Steps are never edited once released: add one.
-constexpr std::array<const char*, 3> kSteps = {R"sql(
+constexpr std::array<const char*, 4> kSteps = {R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 -- A stage that ended: the hash of all that went in, and what it counted (JSON).
@@ -62,6 +62,13 @@ UPDATE frame SET cluster = (SELECT cluster FROM conversation WHERE id = frame.co
 -- pi: inclusion probability among those that it passed in the arm.
 CREATE TABLE audit (grader INTEGER NOT NULL, key INTEGER NOT NULL, pi REAL NOT NULL,
                     PRIMARY KEY (grader, key)) WITHOUT ROWID;
+)sql",
+                                               R"sql(
+-- trajectory: how the draw ended, where its answer is the last of several; null: it is the only one.
+ALTER TABLE draw ADD COLUMN trajectory BLOB;
+-- The answers before the last, with what their tool calls gave. Also of draws that go on.
+CREATE TABLE draw_step (key INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
+                        PRIMARY KEY (key, number)) WITHOUT ROWID;
 )sql"};
 
 }  // namespace

@@ -302,6 +302,64 @@ TEST_F(StoreTest, DrawStatusesOfAllKindsComeInKeyOrder) {
   EXPECT_EQ(next, 9);
 }
 
+TEST_F(StoreTest, TrajectoriesAreTheirSteps) {
+  StudyStore store = open();
+  const DrawKey key{Arm::kCandidate, 3, 1};
+  TrajectoryStep step;
+  step.answer.content = "Let me look.";
+  step.answer.tool_calls = {{.id = "a", .name = "lookup", .arguments = "{}"}};
+  TrajectoryStep known = step;
+  known.events = {{.level = "recorded", .trouble = "", .result = "5"}};
+  commit(store, [&] {
+    ASSERT_TRUE(store.add_step(key, 0, known).has_value());
+    ASSERT_TRUE(store.add_step(key, 1, step).has_value());
+    ASSERT_TRUE(store.add_step(key, 1, known).has_value());  // its calls were answered
+    ASSERT_TRUE(store.add_step(key, 2, step).has_value());
+  });
+  std::vector<DrawKey> begun;
+  const auto collect = [&](const DrawKey& one) -> Result<void> {
+    begun.push_back(one);
+    return {};
+  };
+  ASSERT_TRUE(store.for_each_begun(Arm::kCandidate, collect).has_value());
+  EXPECT_EQ(begun, std::vector<DrawKey>{key});
+  EXPECT_EQ(store.draw_count().value(), 1);
+  EXPECT_EQ(store.steps(key).value(), (std::vector<TrajectoryStep>{known, known, step}));
+  StoredDraw draw{.key = key,
+                  .attempts = 3,
+                  .outcome = step.answer,
+                  .window_bytes = {},
+                  .trajectory = Trajectory{.end = Termination::kUnknownTool}};
+  commit(store, [&] {
+    ASSERT_TRUE(store.remove_step(key, 2).has_value());
+    ASSERT_TRUE(store.add_draw(draw).has_value());
+  });
+  begun.clear();
+  ASSERT_TRUE(store.for_each_begun(Arm::kCandidate, collect).has_value());
+  EXPECT_TRUE(begun.empty());
+  EXPECT_EQ(store.draw_count().value(), 1);
+  const auto found = store.draw(key);
+  ASSERT_TRUE(found.has_value() && found->has_value());
+  EXPECT_EQ((*found)->trajectory,
+            (Trajectory{.steps = {known, known}, .end = Termination::kUnknownTool}));
+}
+
+TEST_F(StoreTest, FramesOfTrajectoriesKeepTheirSteps) {
+  StudyStore store = open();
+  const std::vector<FrameTurn> plain = {{.cut = 1, .window_bytes = 7},
+                                        {.cut = 3, .window_bytes = {}}};
+  const std::vector<FrameTurn> long_ones = {{.cut = 1, .window_bytes = {}, .steps = 0},
+                                            {.cut = 3, .window_bytes = 9, .steps = 4}};
+  commit(store, [&] {
+    ASSERT_TRUE(store.add_conversation(conversation(1)).has_value());
+    ASSERT_TRUE(store.add_conversation(conversation(2)).has_value());
+    ASSERT_TRUE(store.add_frame(1, plain).has_value());
+    ASSERT_TRUE(store.add_frame(2, long_ones).has_value());
+  });
+  EXPECT_EQ(store.framed_conversation(1)->turns, plain);
+  EXPECT_EQ(store.framed_conversation(2)->turns, long_ones);
+}
+
 // Short and long texts are compressed at different levels, by one dictionary.
 TEST(Compressor, GivesBackTextsOfEachSize) {
   std::vector<std::string> texts;

@@ -64,10 +64,15 @@ Result<std::shared_ptr<void>> take_lock(const std::string& path) {
   return held;
 }
 
+// No cut is 0: where one stands first, every turn has its number of steps as well.
 std::string pack_turns(const std::vector<FrameTurn>& turns) {
   Encoder out;
+  const bool with_steps = !turns.empty() && turns.front().steps.has_value();
+  if (with_steps) out.number(0);
   for (const FrameTurn& turn : turns) {
+    UNDERSTUDY_ASSERT(turn.cut > 0 && turn.steps.has_value() == with_steps);
     out.number(turn.cut).number(turn.window_bytes ? *turn.window_bytes + 1 : 0);
+    if (with_steps) out.number(*turn.steps);
   }
   return std::move(out).bytes();
 }
@@ -75,11 +80,14 @@ std::string pack_turns(const std::vector<FrameTurn>& turns) {
 std::vector<FrameTurn> unpack_turns(std::string_view bytes) {
   Decoder in(bytes);
   std::vector<FrameTurn> turns;
+  const bool with_steps = bytes.starts_with('\0');
+  if (with_steps) in.number();
   while (in.ok() && !in.at_end()) {
     FrameTurn turn;
     turn.cut = static_cast<std::uint32_t>(in.number());
     const std::uint64_t window = in.number();
     if (window > 0) turn.window_bytes = window - 1;
+    if (with_steps) turn.steps = static_cast<std::uint32_t>(in.number());
     turns.push_back(turn);
   }
   return turns;
@@ -140,6 +148,8 @@ Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode, con
         "PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = OFF;"));
     UNDERSTUDY_CHECK(apply_schema(*store.database_));
   }
+  UNDERSTUDY_TRY(const auto version, store.database_->integer("PRAGMA user_version"));
+  store.has_trajectories_ = version.value_or(0) >= kTrajectorySchema;
   UNDERSTUDY_CHECK(store.load_dictionary());
   return store;
 }

@@ -18,6 +18,7 @@
 #include "records/conversation.hpp"
 #include "records/draw.hpp"
 #include "records/frame.hpp"
+#include "records/trajectory.hpp"
 #include "records/verdict.hpp"
 #include "store/compressor.hpp"
 #include "store/log_sync.hpp"
@@ -71,6 +72,7 @@ struct StoredDraw {
   std::uint32_t attempts = 1;
   DrawOutcome outcome;
   std::optional<std::uint64_t> window_bytes;  ///< how much of the answer is graded; none: all
+  std::optional<Trajectory> trajectory = {};  ///< where the answer is the last of a trajectory
 };
 
 struct DrawStatus {
@@ -147,8 +149,17 @@ class StudyStore {
   Result<void> for_each_prefix_cluster(const PrefixClusterVisitor& visit);
 
   // Draws ------------------------------------------------------------------------------------
+  /// Its steps are there already: add_step.
   Result<void> add_draw(const StoredDraw& draw);
+  /// Finished ones and those that have a step.
   [[nodiscard]] Result<std::int64_t> draw_count();
+  /// Step `number` of a draw that goes on, from 0; replaces what is there.
+  Result<void> add_step(const DrawKey& key, std::size_t number, const TrajectoryStep& step);
+  /// The last step became the draw's answer.
+  Result<void> remove_step(const DrawKey& key, std::size_t number);
+  [[nodiscard]] Result<std::vector<TrajectoryStep>> steps(const DrawKey& key);
+  /// Draws that have steps and no answer yet, in key order.
+  Result<void> for_each_begun(Arm arm, const std::function<Result<void>(const DrawKey&)>& visit);
   /// Who has ended and how, in key order, without reading answers.
   Result<void> for_each_draw_status(Arm arm,
                                     const std::function<Result<void>(const DrawStatus&)>& visit);
@@ -215,7 +226,8 @@ class StudyStore {
   Result<Statement*> cached(const char* sql);
 
   std::string directory_;
-  std::shared_ptr<void> lock_;  // held while open for writing
+  bool has_trajectories_ = true;  // the schema knows them
+  std::shared_ptr<void> lock_;    // held while open for writing
   std::unique_ptr<Database> database_;
   std::unique_ptr<Compressor> compressor_;
   struct Cache;

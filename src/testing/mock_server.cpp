@@ -94,8 +94,10 @@ std::string content_text(const element& message) {
 struct Chat {
   std::string model;
   std::string last_user;
-  std::string text;       ///< of all messages
-  std::string tool_name;  ///< of an offered tool that browses or searches
+  std::string text;           ///< of all messages
+  std::string tool_name;      ///< of an offered tool that browses or searches
+  std::string first_tool;     ///< the first that is offered
+  std::uint32_t results = 0;  ///< of tools, since the last user message
   bool has_messages = false;
   /// Of the schema that is demanded: which members of verdicts it has, by behavior; "" where one
   /// verdict is the whole answer.
@@ -128,7 +130,11 @@ Chat read_chat(const element& request) {
       chat.has_messages = true;
       std::string text = content_text(message);
       chat.text.append(text).append("\n");
-      if (string_at(message, "role") == "user") chat.last_user = std::move(text);
+      const std::string_view role = string_at(message, "role");
+      if (role == "tool") ++chat.results;
+      if (role != "user") continue;
+      chat.last_user = std::move(text);
+      chat.results = 0;
     }
   }
   simdjson::dom::array tools;
@@ -136,6 +142,7 @@ Chat read_chat(const element& request) {
     for (const element tool : tools) {
       std::string_view name;
       if (tool["function"]["name"].get(name) != simdjson::SUCCESS) name = string_at(tool, "name");
+      if (chat.first_tool.empty()) chat.first_tool = name;
       if (name.find("search") != std::string_view::npos ||
           name.find("brows") != std::string_view::npos) {
         chat.tool_name = name;
@@ -208,6 +215,8 @@ struct MockResponder::State {
   MockHttpResponse respond_to_chat(std::string_view body);
   [[nodiscard]] MockHttpResponse answer(const Chat& chat, const MockModel& model,
                                         std::uint64_t hash) const;
+  [[nodiscard]] Completion tool_calls(const Chat& chat, const MockModel& model,
+                                      std::uint64_t hash) const;
   MockHttpResponse respond_to_moderation(std::string_view body);
   [[nodiscard]] std::string judgment(const Chat& chat, const MockModel& judge,
                                      std::uint64_t hash) const;
@@ -295,12 +304,32 @@ std::string MockResponder::State::verdict(const JudgeQuestion& question,
                      said);
 }
 
+Completion MockResponder::State::tool_calls(const Chat& chat, const MockModel& model,
+                                            std::uint64_t hash) const {
+  const MockToolFaults& faults = model.faults;
+  const bool unknown = chance(hash, "unknown_tool") < faults.unknown_tool;
+  const bool cut_off = chance(hash, "arguments_not_json") < faults.arguments_not_json;
+  const bool same_id = chance(hash, "duplicate_ids") < faults.duplicate_ids;
+  Completion answer;
+  answer.finish = FinishReason::kToolCalls;
+  const std::uint32_t count = std::min(model.parallel_calls, model.tool_calls - chat.results);
+  for (std::uint32_t i = 0; i < count; ++i) {
+    answer.tool_calls.push_back(
+        {.id = same_id ? "call_again" : fmt::format("call_{:016x}_{}", hash, i),
+         .name = unknown ? "no_such_tool" : chat.first_tool,
+         .arguments = cut_off ? R"({"item":)" : fmt::format(R"({{"item":{}}})", chat.results + i)});
+  }
+  return answer;
+}
+
 MockHttpResponse MockResponder::State::answer(const Chat& chat, const MockModel& model,
                                               std::uint64_t hash) const {
   Completion completion;
   if (model.role == MockRole::kJudge || model.role == MockRole::kOracle) {
     completion.content = judgment(chat, model, hash);
     completion.finish = FinishReason::kStop;
+  } else if (chat.results < model.tool_calls && !chat.first_tool.empty()) {
+    completion = tool_calls(chat, model, hash);
   } else {
     std::vector<std::string> planted;
     for (const auto& [behavior, rate] : model.rates) {

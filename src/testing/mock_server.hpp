@@ -28,12 +28,24 @@ namespace understudy {
 
 enum class MockRole { kCandidate, kDeployed, kJudge, kOracle };
 
+/// Probabilities, for each answer that calls tools.
+struct MockToolFaults {
+  double unknown_tool = 0;        ///< calls a tool that was not offered
+  double arguments_not_json = 0;  ///< its arguments end in the middle
+  double duplicate_ids = 0;       ///< every call has the same id
+};
+
 struct MockModel {
   std::string name = {};
   MockRole role = MockRole::kCandidate;
   std::map<std::string, double> rates;  ///< candidate, deployed: probability per answer, [0, 1]
   double sensitivity = 1;               ///< judge: P(says present | a plant is there)
   double specificity = 1;               ///< judge: P(says absent | none is there)
+  /// candidate, deployed: tool calls that it makes after a user message, before it answers; none
+  /// where no tool is offered. Call k is of the first tool that is, with {"item":k}.
+  std::uint32_t tool_calls = 0;
+  std::uint32_t parallel_calls = 1;  ///< of these, at once
+  MockToolFaults faults = {};
 };
 
 /// From this moment on, so many requests a second are served; the rest gets 429.
@@ -60,6 +72,8 @@ struct MockServerOptions {
 ///   [models.NAME]                              role = "candidate" | "deployed" | "judge" |
 ///   "oracle"
 ///     rates = { BEHAVIOR = RATE, … }           candidate, deployed
+///     tool_calls, parallel_calls               candidate, deployed
+///     faults = { unknown_tool, arguments_not_json, duplicate_ids }   the same
 ///     sensitivity, specificity                 judge
 /// Unknown keys are errors (kUsage) with line and nearest valid key.
 [[nodiscard]] Result<MockServerOptions> parse_mock_scenario(std::string_view toml,

@@ -115,7 +115,8 @@ class ScenarioReader {
     const std::string role_name = role == nullptr ? "candidate" : role->value_or(std::string());
     if (role_name == "candidate" || role_name == "deployed") {
       model.role = role_name == "candidate" ? MockRole::kCandidate : MockRole::kDeployed;
-      UNDERSTUDY_CHECK(only(table, {"role", "rates"}));
+      UNDERSTUDY_CHECK(only(table, {"role", "rates", "tool_calls", "parallel_calls", "faults"}));
+      UNDERSTUDY_CHECK(read_tools(table, model));
     } else if (role_name == "judge") {
       model.role = MockRole::kJudge;
       UNDERSTUDY_CHECK(only(table, {"role", "sensitivity", "specificity"}));
@@ -143,6 +144,32 @@ class ScenarioReader {
       }
     }
     return model;
+  }
+
+  Result<void> read_tools(const toml::table& table, MockModel& model) const {
+    if (const toml::node* node = table.get("tool_calls")) {
+      UNDERSTUDY_TRY(const double calls, number(*node, "tool_calls", 0, 1e9));
+      model.tool_calls = static_cast<std::uint32_t>(calls);
+    }
+    if (const toml::node* node = table.get("parallel_calls")) {
+      UNDERSTUDY_TRY(const double calls, number(*node, "parallel_calls", 1, 1000));
+      model.parallel_calls = static_cast<std::uint32_t>(calls);
+    }
+    const toml::node* const node = table.get("faults");
+    if (node == nullptr) return {};
+    const toml::table* const faults = node->as_table();
+    if (faults == nullptr) return wrong(*node, "\"faults\" must be a table of fault = rate");
+    const std::initializer_list<std::pair<const char*, double*>> known = {
+        {"unknown_tool", &model.faults.unknown_tool},
+        {"arguments_not_json", &model.faults.arguments_not_json},
+        {"duplicate_ids", &model.faults.duplicate_ids}};
+    UNDERSTUDY_CHECK(only(*faults, {"unknown_tool", "arguments_not_json", "duplicate_ids"}));
+    for (const auto& [name, rate] : known) {
+      if (const toml::node* fault = faults->get(name)) {
+        UNDERSTUDY_TRY(*rate, number(*fault, name, 0, 1));
+      }
+    }
+    return {};
   }
 
   std::string_view file_;

@@ -6,8 +6,6 @@ no other answer."""
 import csv
 import json
 import pathlib
-import shutil
-import subprocess
 
 import program
 
@@ -110,15 +108,6 @@ REASONS = {
 def behavior_file(folder, name, by, section):
     (folder / f"{name}.toml").write_text(FILE.format(id=name, by=by, section=section))
     return f"{name}.toml"
-
-
-def has_sandbox():
-    """Whether this machine offers what command graders need."""
-    if shutil.which("bwrap") is None:
-        return False
-    flags = ["--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/"]
-    done = subprocess.run(["bwrap", *flags, "true"], capture_output=True, check=False)
-    return done.returncode == 0
 
 
 def verdicts_of(report, name, arm="candidate"):
@@ -274,7 +263,7 @@ with program.temporary_directory() as folder:
     program.write_logs(logs, conversations=150)
     with program.mock_server("--scenario", str(folder / "scenario.toml"), "--seed", "5") as server:
         check_endpoints_and_tables(folder, server, logs)
-    if not has_sandbox():
+    if not program.has_sandbox():
         print("no bubblewrap with user namespaces here: command graders not tested")
         raise SystemExit(77)
     (folder / "plain.toml").write_text("[models.candidate]\nrole = \"candidate\"\n")
