@@ -6,6 +6,7 @@ no other answer."""
 import csv
 import json
 import pathlib
+import subprocess
 
 import program
 
