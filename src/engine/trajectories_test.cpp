@@ -3,9 +3,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <deque>
 #include <filesystem>
 #include <fstream>
+#include <map>
+#include <set>
 
 #include "engine/graded_answer.hpp"
 #include "engine/pipeline.hpp"
@@ -275,10 +278,11 @@ TEST_F(TrajectoriesTest, IdsAreMadeUnique) {
   EXPECT_EQ(draws()["ended"], Json({{"answered", kConversations}}));
   for (const ChatRequest& request : script_.asked) {
     std::set<std::string> ids;
-    std::vector<std::string> answered;
     for (const Message& message : request.messages) {
       for (const ToolCall& call : message.tool_calls) EXPECT_TRUE(ids.insert(call.id).second);
-      if (message.role == Role::kTool) EXPECT_EQ(ids.count(message.tool_call_id), 1U);
+      if (message.role == Role::kTool) {
+        EXPECT_EQ(ids.count(message.tool_call_id), 1U);
+      }
     }
     EXPECT_FALSE(ids.contains(""));
   }
