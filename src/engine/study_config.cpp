@@ -227,8 +227,12 @@ struct Parser {
       StudyConfig::Tools::Server server{.name = name, .command = {}, .environment = {}};
       fields.read("command", server.command);
       fields.read("environment", server.environment);
+      fields.read("url", server.url);
+      fields.read("only_reads", server.only_reads);
       fields.read("call_s", server.call_s);
-      if (server.command.empty()) fields.fail("command", "is missing: what starts the server");
+      if (server.command.empty() == server.url.empty()) {
+        fields.fail("command", "or url: one of the two says where the server is");
+      }
       out.servers.push_back(std::move(server));
     });
     if (const toml::table* command = in.section("command")) {
@@ -396,7 +400,11 @@ Json tools_json(const StudyConfig::Tools& tools) {
     one = {{"free_arguments", rule.free_arguments}, {"ignore_case", rule.ignore_case}};
     if (rule.effect) one["effect"] = *rule.effect;
   }
-  for (const auto& server : tools.servers) json["servers"][server.name] = server.command;
+  for (const auto& server : tools.servers) {
+    Json& one = json["servers"][server.name];
+    one = server.url.empty() ? Json(server.command) : Json(server.url);
+    if (!server.only_reads.empty()) one = {{"at", one}, {"only_reads", server.only_reads}};
+  }
   if (tools.command) {
     json["command"] = {{"tool", tools.command->tool},
                        {"argument", tools.command->argument},
@@ -417,6 +425,19 @@ Result<void> check_tools(const StudyConfig& config) {
                         !tools.rules.empty() || !tools.servers.empty() || tools.command;
   if (has_more && !tools.are_replayed()) {
     return bad("max_steps must be above 1 for the rest of [tools] to have a meaning");
+  }
+  for (const auto& server : tools.servers) {
+    if (server.url.empty()) continue;
+    UNDERSTUDY_TRY(const Endpoint endpoint,
+                   checked_url(server.url, fmt::format("tools.servers.{}.url", server.name),
+                               config.egress_allow));
+    // Nobody knows of a server elsewhere that it is a world of the trajectory's own.
+    if (!endpoint.loopback && server.only_reads.empty()) {
+      return bad(
+          fmt::format("servers.{} is not on this machine: name the tools that may be read in "
+                      "only_reads",
+                      server.name));
+    }
   }
   if (tools.max_cost && !config.prices.contains(config.candidate.model)) {
     return bad("max_cost needs a price of the candidate: [prices]");

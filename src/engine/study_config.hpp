@@ -95,11 +95,14 @@ struct StudyConfig {
       bool ignore_case = false;
     };
     std::vector<Rule> rules;
-    /// tools.servers.NAME: Model Context Protocol servers over stdin and stdout.
+    /// tools.servers.NAME: Model Context Protocol servers, started or at a URL.
     struct Server {
       std::string name;
       std::vector<std::string> command;
       std::vector<std::string> environment;  ///< "NAME=value"
+      std::string url = {};                  ///< in place of a command
+      /// Not empty: a server of the real world, of which these tools may be asked, and only read.
+      std::vector<std::string> only_reads = {};
       std::uint32_t call_s = 30;
     };
     std::vector<Server> servers;

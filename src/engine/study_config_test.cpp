@@ -64,6 +64,28 @@ TEST(StudyConfig, ReadsTheLimitsOfReplay) {
   EXPECT_EQ(config->replay.embedded_memory_mb, 256U);
 }
 
+TEST(StudyConfig, AServerOfToolsThatIsElsewhereIsOnlyRead) {
+  const auto checked = [](const std::string& server, const std::string& egress) -> Result<void> {
+    UNDERSTUDY_TRY(
+        const StudyConfig config,
+        parse_study_config("[logs]\npaths = [\"a\"]\n[candidate]\nmodel = \"vllm/x\"\n"
+                           "[egress]\nallow = [" +
+                               egress + "]\n[tools]\nmax_steps = 9\n[tools.servers.s]\n" + server,
+                           "study.toml"));
+    return check_study_config(config);
+  };
+  const std::string there = "url = \"https://maps.example.com/mcp\"\n";
+  EXPECT_TRUE(checked("url = \"http://127.0.0.1:8080/mcp\"\n", "").has_value());
+  EXPECT_TRUE(checked(there + "only_reads = [\"get_route\"]", "\"maps.example.com\"").has_value());
+  EXPECT_NE(checked(there + "only_reads = [\"get_route\"]", "").error().message.find("egress list"),
+            std::string::npos);
+  EXPECT_NE(checked(there, "\"maps.example.com\"").error().message.find("only_reads"),
+            std::string::npos);
+  EXPECT_FALSE(checked("url = \"ftp://127.0.0.1/mcp\"\n", "").has_value());
+  EXPECT_FALSE(checked("call_s = 3", "").has_value()) << "it is nowhere";
+  EXPECT_FALSE(checked("command = [\"x\"]\n" + there, "").has_value()) << "it is at two places";
+}
+
 TEST(StudyConfig, ReadsTheTargetAndThePlacebos) {
   const auto config = parse_study_config(
       "[target]\ntable = \"t.csv\"\nlogs = [\"r.jsonl\"]\n[placebo]\nperiod_days = 1\n"

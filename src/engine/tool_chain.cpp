@@ -47,6 +47,18 @@ std::set<std::string> names_of(const Json& tools) {
   return names;
 }
 
+/// A source that all trajectories share.
+class SharedSource final : public ToolSource {
+ public:
+  explicit SharedSource(ToolSource& source) : source_(source) {}
+  std::optional<ToolAnswer> answer(const ToolQuestion& question) override {
+    return source_.answer(question);
+  }
+
+ private:
+  ToolSource& source_;
+};
+
 std::vector<ToolSource*> pointers(const std::vector<std::unique_ptr<ToolSource>>& sources) {
   std::vector<ToolSource*> all;
   for (const auto& source : sources) all.push_back(source.get());
@@ -86,6 +98,15 @@ ToolEvent event_of(ToolAnswer answer) {
           .contradictions = answer.contradictions};
 }
 
+McpServer mcp_server(const StudyConfig::Tools::Server& config) {
+  McpServer server;
+  server.argv = config.command;
+  server.environment = config.environment;
+  server.url = config.url;
+  server.call_ms = std::int64_t{config.call_s} * 1000;
+  return server;
+}
+
 ToolRules rules_of(const StudyConfig::Tools& tools) {
   ToolRules rules;
   for (const auto& rule : tools.rules) {
@@ -109,7 +130,14 @@ ToolChain::ToolChain(const StudyConfig& config, const Clock& clock)
       simulates_(config.roles.contains("simulator")),
       seed_(hash64({"tools", config.sample.seed})),
       clock_(clock),
-      rules_(rules_of(config.tools)) {}
+      rules_(rules_of(config.tools)) {
+  for (const auto& server : tools_.servers) {
+    if (server.only_reads.empty()) continue;
+    connectors_.push_back(std::make_unique<ConnectorSource>(
+        mcp_server(server),
+        std::set<std::string>(server.only_reads.begin(), server.only_reads.end()), rules_, clock_));
+  }
+}
 
 Result<std::unique_ptr<ToolChain>> ToolChain::load(Study& study) {
   std::unique_ptr<ToolChain> chain(new ToolChain(study.config, study.world.clock));
@@ -154,14 +182,14 @@ std::unique_ptr<TrajectoryTools> ToolChain::open(const StoredConversation& conve
   }
   sources.push_back(std::make_unique<KeyedSource>(calls_, own));
   for (const auto& server : tools_.servers) {
-    McpServer made;
-    made.argv = server.command;
-    made.environment = server.environment;
-    made.call_ms = std::int64_t{server.call_s} * 1000;
-    sources.push_back(std::make_unique<McpSource>(std::move(made), clock_));
+    if (!server.only_reads.empty()) continue;
+    sources.push_back(std::make_unique<McpSource>(mcp_server(server), clock_));
   }
   if (tools_.command) {
     sources.push_back(std::make_unique<CommandSource>(command_tool(*tools_.command), clock_));
+  }
+  for (const auto& connector : connectors_) {
+    sources.push_back(std::make_unique<SharedSource>(*connector));
   }
   std::vector<ToolStep> before, after;
   for (ToolStep& step : tool_steps_of(conversation.conversation.messages).steps) {

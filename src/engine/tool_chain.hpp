@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/study.hpp"
+#include "environment/connector_source.hpp"
 #include "environment/simulated_tool.hpp"
 #include "environment/tool_failures.hpp"
 #include "environment/tool_world.hpp"
@@ -42,6 +43,8 @@ class TrajectoryTools {
 /// As the record of a draw holds it.
 [[nodiscard]] ToolEvent event_of(ToolAnswer answer);
 
+[[nodiscard]] McpServer mcp_server(const StudyConfig::Tools::Server& config);
+
 /// What [tools] says of tools.
 [[nodiscard]] ToolRules rules_of(const StudyConfig::Tools& tools);
 
@@ -69,6 +72,7 @@ class ToolChain {
   LoggedTools logged_;
   ToolFailures failures_;
   std::unordered_map<std::int64_t, std::uint32_t> trajectories_;  // by conversation with calls
+  std::vector<std::unique_ptr<ConnectorSource>> connectors_;      // of all trajectories
 };
 
 /// Why a trajectory that ran into this call ends, which nobody answered: the tool was not offered,

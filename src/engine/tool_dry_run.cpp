@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
+#include <variant>
 
 #include "base/text.hpp"
 #include "engine/tool_chain.hpp"
+#include "environment/mcp_client.hpp"
 #include "environment/tool_dry_run.hpp"
 
 namespace understudy {
@@ -55,16 +58,49 @@ Json tool_json(const std::string& name, const ToolDryRun::Tool& tool, const Tool
           {"answered_by", std::move(answered)}};
 }
 
+/// Who stands behind the logs. A server of the trajectory's own is started and asked for the list
+/// of its tools; one of the real world is not.
+struct Beyond {
+  std::set<std::string> served, read, not_started;
+  std::string command;
+  bool simulates = false;
+
+  Beyond(const StudyConfig& config, const Clock& clock)
+      : command(config.tools.command ? config.tools.command->tool : ""),
+        simulates(config.roles.contains("simulator")) {
+    for (const auto& server : config.tools.servers) {
+      read.insert(server.only_reads.begin(), server.only_reads.end());
+      if (!server.only_reads.empty()) continue;
+      const McpOutcome<McpClient> started = McpClient::start(mcp_server(server), clock);
+      const McpClient* const client = std::get_if<McpClient>(&started);
+      if (client == nullptr) {
+        not_started.insert(server.name);
+        continue;
+      }
+      for (const Json& tool : client->tools()) {
+        const Json name = tool.is_object() ? tool.value("name", Json()) : Json();
+        if (name.is_string()) served.insert(name.get<std::string>());
+      }
+    }
+  }
+  [[nodiscard]] ToolLevel level(const std::string& tool, bool changed,
+                                const ToolRules& rules) const {
+    if (served.contains(tool)) return ToolLevel::kServer;
+    if (!command.empty() && command == tool) return ToolLevel::kCommand;
+    const bool reads = rules.effect(tool) == ToolEffect::kRead;
+    if (read.contains(tool) && reads && !changed) return ToolLevel::kConnector;
+    return simulates ? ToolLevel::kSimulated : ToolLevel::kNone;
+  }
+};
+
 }  // namespace
 
 Result<Json> tools_of_study(Study& study) {
   UNDERSTUDY_CHECK(ingest_stage(study));
   ToolRules rules = rules_of(study.config.tools);
-  const auto& command = study.config.tools.command;
-  const bool simulates = study.config.roles.contains("simulator");
-  ToolDryRun run(rules, [&](const std::string& tool, bool) {
-    if (command && command->tool == tool) return ToolLevel::kCommand;
-    return simulates ? ToolLevel::kSimulated : ToolLevel::kNone;
+  const Beyond beyond(study.config, study.world.clock);
+  ToolDryRun run(rules, [&](const std::string& tool, bool changed) {
+    return beyond.level(tool, changed, rules);
   });
   UNDERSTUDY_CHECK(study.store.for_each_conversation([&](const StoredConversation& stored) {
     rules.learn(stored.conversation.tools);
@@ -100,6 +136,7 @@ Result<Json> tools_of_study(Study& study) {
                hex(sha256(write_json(manifest_json(study.config), JsonStyle::kCanonical)))},
               {"conversations", conversations},
               {"faults", std::move(fault_counts)},
+              {"servers_not_started", beyond.not_started},
               {"tools", std::move(list)}};
 }
 
@@ -125,6 +162,10 @@ std::string tools_text(const Json& document) {
       text += fmt::format("{:>11}", with_commas(count.get<std::uint64_t>()));
     }
     text += '\n';
+  }
+  for (const Json& server : document.at("servers_not_started")) {
+    text += fmt::format("the server {} could not be started\n",
+                        terminal_safe(server.get<std::string>()));
   }
   for (const auto& [name, count] : document.at("faults").items()) {
     if (count != 0) {

@@ -1,5 +1,6 @@
 #pragma once
-// `understudy tools`: the dry run of a study's tools. Reads the logs; no tool is called, no model
+// `understudy tools`: the dry run of a study's tools. Reads the logs, and starts
+// servers of one's own for the list of their tools; no tool is called, no model
 // is asked, nothing leaves the machine.
 
 #include <string>

@@ -428,6 +428,27 @@ TEST_F(TrajectoriesTest, AServerAnswersWhatLogsDoNot) {
       }).has_value());
 }
 
+// A server of the real world gets what is named and reads, and nothing else.
+TEST_F(TrajectoriesTest, AServerOfTheRealWorldIsOnlyRead) {
+  threads_ = true;
+  config_.tools.servers = {
+      {.name = "real",
+       .command = {"python3", UNDERSTUDY_SOURCE_DIR "/tests/program/mcp_faults.py", "well"},
+       .environment = {},
+       .url = {},
+       .only_reads = {"add", "fail"}}};
+  config_.tools.rules = {{.tool = "add", .effect = 0, .free_arguments = {}, .ignore_case = false}};
+  config_.sample.prefixes = 4;
+  // "add" is said to read; "fail" is on the list, but nothing says that it reads.
+  script_.answer = [](const ChatRequest& request) -> DrawOutcome {
+    const char* const name = results_in(request) == 0 ? "add" : "fail";
+    return calls({{.id = "", .name = name, .arguments = "{}"}});
+  };
+  const Json counts = draws();
+  EXPECT_EQ(counts["tool_calls"], Json({{"connector", 4}, {"none", 4}}));
+  EXPECT_EQ(counts["tool_troubles"], Json({{"no_source", 4}}));
+}
+
 TEST_F(TrajectoriesTest, AServerThatDiesIsAReason) {
   threads_ = true;
   config_.tools.servers = {

@@ -205,6 +205,13 @@ Result<std::vector<Endpoint>> resolve_endpoints(const ModelSpec& spec,
   return endpoints;
 }
 
+Result<Endpoint> checked_url(const std::string& url, std::string_view from,
+                             const EgressList& allowed) {
+  UNDERSTUDY_TRY(Endpoint endpoint, parse_base_url(url, from));
+  UNDERSTUDY_CHECK(check_egress(endpoint, allowed));
+  return endpoint;
+}
+
 bool is_billed(const ModelSpec& spec) {
   if (spec.kind == ModelKind::kLlama || spec.kind == ModelKind::kRecorded) return false;
   const Provider* const provider = find_provider(spec.provider);

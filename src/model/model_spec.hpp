@@ -66,6 +66,11 @@ using EgressList = std::vector<std::string>;
     const ModelSpec& spec, std::span<const std::string> base_urls, const Environment& environment,
     const EgressList& allowed);
 
+/// A URL of a server that is no model's, where text may be sent: http or https, on loopback or on
+/// the list. Fails with kUsage; `from` says where the URL stands.
+[[nodiscard]] Result<Endpoint> checked_url(const std::string& url, std::string_view from,
+                                           const EgressList& allowed);
+
 /// Whether the provider takes money, as far as its name tells: not one's own servers and files.
 [[nodiscard]] bool is_billed(const ModelSpec& spec);
 /// The same, of these endpoints: what is on loopback is one's own.
