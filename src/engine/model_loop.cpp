@@ -109,12 +109,11 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
   std::optional<std::int64_t> stopped_us;
   while (true) {
     if (stop.count() > 0 && !stopped_us) stopped_us = clock.now_us();
-    bool works = false;
     if (loop.others) {
-      const bool idle = model.status().in_flight == 0 && unstored.count() == 0;
-      UNDERSTUDY_TRY(works, loop.others(idle && !stopped_us ? kOthersWaitMs : 0));
+      UNDERSTUDY_TRY(const bool works, loop.others(0));
+      more = more || works;
     }
-    more = (more || works || unstored.take_stored()) && !stopped_us;
+    more = (more || unstored.take_stored()) && !stopped_us;
     for (std::size_t room = room_for_more(model, unstored.count());
          more && room > 0 && stop.count() == 0; --room) {
       UNDERSTUDY_TRY(auto request, loop.next());
@@ -125,9 +124,13 @@ Result<LoopEnd> run_model_loop(ChatModel& model, const ModelLoop& loop, Clock& c
       }
     }
     ModelStatus status = model.status();
-    if (status.in_flight == 0 && unstored.count() == 0 && !more && (!works || stopped_us)) break;
+    if (status.in_flight == 0 && unstored.count() == 0 && !more) {
+      if (!loop.others || stopped_us) break;
+      UNDERSTUDY_TRY(more, loop.others(kOthersWaitMs));
+      if (!more) break;
+      continue;
+    }
     if (stopped_us && (stop.count() > 1 || clock.now_us() - *stopped_us > kStopGraceUs)) break;
-    if (status.in_flight == 0 && unstored.count() == 0) continue;  // others are at work
     if (status.in_flight == 0) {
       // Every place is taken by answers that are not durable yet. What waits is stored before more
       // is asked, so that the disk is busy meanwhile.

@@ -414,7 +414,8 @@ TEST_F(TrajectoriesTest, AServerAnswersWhatLogsDoNot) {
   script_.answer = [](const ChatRequest& request) -> DrawOutcome {
     const std::size_t done = results_in(request);
     if (done == 3) return says("Counted to " + request.messages.back().content);
-    if (done == 1) return calls({look_up(0)});
+    // Before the first `add`: that changes the world, for all that the logs know.
+    if (done == 0) return calls({look_up(0)});
     return calls({{.id = "", .name = "add", .arguments = "{}"}});
   };
   const Json counts = draws();

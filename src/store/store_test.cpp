@@ -235,6 +235,7 @@ TEST_F(StoreTest, AFrameOfVersion1GetsItsClusters) {
     auto database = Database::open(directory_ + "/study.db", false);
     ASSERT_TRUE(database
                     ->execute("ALTER TABLE frame DROP COLUMN cluster; DROP TABLE audit; "
+                              "ALTER TABLE draw DROP COLUMN trajectory; DROP TABLE draw_step; "
                               "PRAGMA user_version = 1;")
                     .has_value());
   }
