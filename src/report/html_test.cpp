@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "report/html_page.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
 #include "report/plot.hpp"
@@ -333,6 +334,30 @@ TEST(IntervalSvg, AnUnseenRateHasAnArrowAndNoMark) {
   EXPECT_THAT(svg, HasSubstr("<path"));
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
   EXPECT_THAT(svg, HasSubstr("candidate 0 (0–2,000)"));
+}
+
+TEST(FidelityPage, SaysWhatIsMissingAndLetsNoMarkupIn) {
+  const auto document = [](const std::string& text) {
+    return Json{{"understudy_version", text},
+                {"parts",
+                 {{{"part", "style_drift"},
+                   {"title", text},
+                   {"measured", true},
+                   {"columns", Json::array({text, "logged"})},
+                   {"rows", Json::array({Json::array({text, "1%"})})},
+                   {"lines", Json::array({text})}},
+                  {{"part", "prefix_drift"},
+                   {"title", text},
+                   {"measured", false},
+                   {"why_not", text},
+                   {"lines", Json::array()}}}}};
+  };
+  const std::string plain = html_fidelity(document("plain"), "plain");
+  EXPECT_THAT(plain, HasSubstr("1 of 2 parts could be measured"));
+  EXPECT_THAT(plain, HasSubstr("Not measured: plain."));
+  EXPECT_THAT(plain, HasSubstr("<th scope=\"row\">plain</th><td>1%</td>"));
+  const std::string hostile = "</ul><script>alert(1)</script>";
+  EXPECT_EQ(structure_of(html_fidelity(document(hostile), hostile)), structure_of(plain));
 }
 
 }  // namespace
