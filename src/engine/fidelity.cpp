@@ -176,6 +176,12 @@ void add_classifier(const std::optional<TwoSamples>& found, std::string_view fir
   }
 }
 
+std::string differs_text(double p) {
+  constexpr double kSmallest = 1e-9;  // below it is rounding
+  if (p >= 1 - kLevel) return "not surely";
+  return p < kSmallest ? "yes, p < 1e-9" : fmt::format("yes, p {:.2g}", p);
+}
+
 // For each style feature, users who have it more often with one arm than with the other.
 class StyleVotes : public PairVisitor {
  public:
@@ -222,8 +228,7 @@ class StyleVotes : public PairVisitor {
       if (row.logged + row.replayed == 0) continue;
       shown.push_back({kStyle[i], fmt::format("{:.2f}%", 100 * replayed),
                        fmt::format("{:.2f}%", 100 * logged),
-                       adjusted[i] < 0.05 ? fmt::format("yes, p {:.2g}", adjusted[i])
-                                          : std::string("not surely")});
+                       differs_text(adjusted[i])});
     }
     figures = {{"pairs", pairs_},
                {"style", std::move(table)},
@@ -385,7 +390,8 @@ std::string share_text(std::uint64_t part, std::uint64_t all) {
 }
 
 Result<Json> request_path(Study& study, const FrameFigures& frame) {
-  UNDERSTUDY_TRY(const std::string logged, study.store.logged_models());
+  UNDERSTUDY_TRY(std::string logged, study.store.logged_models());
+  if (logged.empty()) logged = study.config.logs.model;
   std::vector<std::string> lines = {
       "system prompts are sent as logged: in " +
           share_text(frame.with_system, frame.conversations) + " conversations",
@@ -464,7 +470,7 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
       "uses that no log holds because a new capability brings them: no figure is possible",
       fmt::format(
           "what is rarer than the floor: {} completed answers without one event leave up to "
-          "{:.3g} per 100k (95%)",
+          "{:.0f} per 100k (95%)",
           with_commas(completed), floor),
   };
   return measured("cannot_see", "What replay cannot see",

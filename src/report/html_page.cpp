@@ -55,10 +55,14 @@ std::string table(const Json& part) {
   out += "</tr></thead><tbody>\n";
   for (const Json& row : part.at("rows")) {
     out += "<tr>";
-    for (const Json& cell : row) {
-      const bool first = &cell == &row.front();
-      const std::string text = html_name(cell.get_ref<const std::string&>());
-      out += first ? "<th scope=\"row\">" + text + "</th>" : "<td>" + text + "</td>";
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string text = html_name(row.at(i).get_ref<const std::string&>());
+      if (i == 0) {
+        out += "<th scope=\"row\">" + text + "</th>";
+      } else {
+        out += fmt::format("<td data-label=\"{}\">{}</td>",
+                           html_line(columns.at(i).get_ref<const std::string&>()), text);
+      }
     }
     out += "</tr>\n";
   }

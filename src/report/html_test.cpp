@@ -355,7 +355,7 @@ TEST(FidelityPage, SaysWhatIsMissingAndLetsNoMarkupIn) {
   const std::string plain = html_fidelity(document("plain"), "plain");
   EXPECT_THAT(plain, HasSubstr("1 of 2 parts could be measured"));
   EXPECT_THAT(plain, HasSubstr("Not measured: plain."));
-  EXPECT_THAT(plain, HasSubstr("<th scope=\"row\">plain</th><td>1%</td>"));
+  EXPECT_THAT(plain, HasSubstr("<th scope=\"row\">plain</th><td data-label=\"logged\">1%</td>"));
   const std::string hostile = "</ul><script>alert(1)</script>";
   EXPECT_EQ(structure_of(html_fidelity(document(hostile), hostile)), structure_of(plain));
 }
