@@ -1,8 +1,10 @@
 // Discovery on real text, as Markdown for docs/results.md: pairs of GPT models on Arena-Hard,
 // chosen against rejected answers of HH-RLHF, requests of Search Arena against those of a
-// benchmark. The data is in ../shared/data; what is not there is skipped and said.
+// benchmark, and how often real answers are taken for talk of a test. The data is in
+// ../shared/data and the cache; what is not there is skipped and said. Notes of people who read the
+// findings' answers are merged in from discovery_notes.txt.
 //
-//   bench_discovery_real [--read]   with --read: three typical answers of each finding, to be read
+//   bench_discovery_real [--read]   with --read: the ten most typical answers of each finding
 
 #include <fmt/format.h>
 
@@ -18,13 +20,17 @@
 #include "discovery/contrast.hpp"
 #include "discovery/two_samples.hpp"
 #include "ingest/byte_source.hpp"
+#include "ingest/log_reader.hpp"
+#include "stats/clusters.hpp"
+#include "stats/intervals.hpp"
 
 namespace understudy {
 namespace {
 
 constexpr const char* kData = UNDERSTUDY_SOURCE_DIR "/../shared/data/";
 constexpr std::size_t kFindingsShown = 12;
-constexpr std::size_t kTextShown = 220;
+constexpr std::size_t kTranscripts = 10;
+constexpr std::size_t kTextShown = 160;
 
 struct Pair {
   Message request;
@@ -121,7 +127,70 @@ std::string cell(std::string_view text) {
   return out;
 }
 
-void print_contrast(std::string_view title, const std::vector<Pair>& pairs, bool read) {
+using Notes = std::map<std::string, std::string>;
+
+// "## TITLE" begins a contrast, "FINDING | NOTE" is a line of it: keyed by both.
+Notes reading_notes() {
+  Notes notes;
+  std::string title;
+  const std::string text = whole_file(UNDERSTUDY_SOURCE_DIR "/bench/discovery_notes.txt");
+  for (const std::string_view line : split(text, '\n')) {
+    const std::size_t bar = line.find(" | ");
+    if (line.starts_with("## ")) {
+      title = line.substr(3);
+    } else if (bar != std::string_view::npos) {
+      notes[title + "\n" + std::string(line.substr(0, bar))] = line.substr(bar + 3);
+    }
+  }
+  return notes;
+}
+
+std::string title_of(const Finding& finding) {
+  return fmt::format("{} {}", finding.more ? "more" : "less", finding.features.front());
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  return out;
+}
+
+// The beginning, and what is around the finding's text where that is found as it is written.
+std::string excerpt(const Finding& finding, const std::string& answer) {
+  std::string text = terminal_safe(utf8_prefix(answer, kTextShown));
+  const std::string& name = finding.features.front();
+  const std::size_t at = lower(answer).find(name.substr(name.find(": ") + 2));
+  if (at != std::string::npos && at > kTextShown / 2) {
+    text += " […] " + terminal_safe(replace_invalid_utf8(answer.substr(at - 60, kTextShown)));
+  }
+  return text;
+}
+
+// Those with most of the finding's features first, then the shortest, as `discover --show` has it.
+void print_answers(const Finding& finding, const std::vector<Pair>& pairs) {
+  FeatureExtractor extractor;
+  std::vector<std::pair<std::pair<std::size_t, std::size_t>, std::uint64_t>> order;
+  for (const std::uint64_t id : finding.pairs) {
+    const std::string& answer = finding.more ? pairs[id].second : pairs[id].first;
+    std::size_t missing = finding.features.size();
+    for (const Feature& feature : extractor.extract(view_of(pairs[id], answer))) {
+      missing -= static_cast<std::size_t>(std::count(finding.features.begin(),
+                                                     finding.features.end(),
+                                                     feature_name(feature.kind, feature.text)));
+    }
+    order.push_back({{missing, answer.size()}, id});
+  }
+  std::sort(order.begin(), order.end());
+  fmt::print("{}\n", terminal_safe(fmt::format("{}", fmt::join(finding.features, " · "))));
+  for (std::size_t i = 0; i < std::min(kTranscripts, order.size()); ++i) {
+    const Pair& pair = pairs[order[i].second];
+    fmt::print("    ASKED {}\n      {}\n",
+               terminal_safe(utf8_prefix(pair.request.content, kTextShown)),
+               excerpt(finding, finding.more ? pair.second : pair.first));
+  }
+}
+
+void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bool read) {
   fmt::print("### {}\n\n", title);
   if (pairs.empty()) {
     fmt::print("The data is not in `../shared/data`: skipped.\n\n");
@@ -143,27 +212,27 @@ void print_contrast(std::string_view title, const std::vector<Pair>& pairs, bool
                  ? fmt::format(", the first {} shown", kFindingsShown)
                  : std::string());
   fmt::print("| finding | second, per 100k | first, per 100k | adjusted p |\n|---|---|---|---|\n");
-  std::size_t shown = 0;
-  for (const Finding& finding : found.findings) {
-    if (++shown > kFindingsShown) break;
+  const std::size_t shown = std::min(kFindingsShown, found.findings.size());
+  for (const Finding& finding : std::span(found.findings).first(shown)) {
     const auto rate = [](const HalfRate& r) {
       return fmt::format("{:.0f} ({:.0f}–{:.0f})", r.per_100k, r.interval.lo, r.interval.hi);
     };
-    fmt::print("| {} {} | {} | {} | {:.1g} |\n", finding.more ? "more" : "less",
-               cell(finding.features.front()), rate(finding.candidate), rate(finding.logged),
-               finding.adjusted);
+    fmt::print("| {} | {} | {} | {:.1g} |\n", cell(title_of(finding)), rate(finding.candidate),
+               rate(finding.logged), finding.adjusted);
+  }
+  fmt::print(
+      "\nWhat reading ten typical answers of each says (by a language model; no person has confirmed "
+      "it):\n\n");
+  const Notes notes = reading_notes();
+  for (const Finding& finding : std::span(found.findings).first(shown)) {
+    const auto note = notes.find(title + "\n" + title_of(finding));
+    fmt::print("- *{}*: {}\n", cell(title_of(finding)),
+               note == notes.end() ? "not read." : note->second);
   }
   fmt::print("\n");
   if (!read) return;
-  shown = 0;
-  for (const Finding& finding : found.findings) {
-    if (++shown > kFindingsShown) break;
-    fmt::print("{}\n", cell(finding.features.front()));
-    for (std::size_t i = 0; i < std::min<std::size_t>(3, finding.pairs.size()); ++i) {
-      const Pair& pair = pairs[finding.pairs[i]];
-      fmt::print("    {}\n",
-                 terminal_safe(utf8_prefix(finding.more ? pair.second : pair.first, kTextShown)));
-    }
+  for (const Finding& finding : std::span(found.findings).first(shown)) {
+    print_answers(finding, pairs);
   }
   fmt::print("\n");
 }
@@ -226,6 +295,46 @@ void print_requests() {
       found->interval.hi, named(found->of_second), named(found->of_first));
 }
 
+// Answers of real conversations, where nobody tests the model, that the rule takes for talk of a
+// test: false positives, at most.
+void print_test_talk(std::string_view title, const LogFile& log, bool read) {
+  Result<LogReader> reader = LogReader::open(log, {});
+  if (!reader) {
+    fmt::print("| {} | not there: skipped | | |\n", title);
+    return;
+  }
+  FeatureExtractor extractor;
+  const std::uint64_t hash = *feature_of_name("conduct: speaks of a test");
+  std::vector<ClusterTotal> conversations;
+  ClusterTotal all;
+  while (true) {
+    Result<LogItem> item = reader->next();
+    if (!item || std::holds_alternative<EndOfLog>(*item)) break;
+    const LogRecord* record = std::get_if<LogRecord>(&*item);
+    if (record == nullptr) continue;
+    ClusterTotal total;
+    for (const Message& message : record->conversation.messages) {
+      if (message.role != Role::kAssistant) continue;
+      AnswerView view;
+      view.content = message.content;
+      const std::span<const Feature> features = extractor.extract(view);
+      const bool hit = std::any_of(features.begin(), features.end(),
+                                   [&](const Feature& feature) { return feature.hash == hash; });
+      total.size += 1;
+      if (hit) total.hits += 1;
+      if (hit && read) fmt::print("{}\n", terminal_safe(utf8_prefix(message.content, 600)));
+    }
+    if (total.size == 0) continue;
+    conversations.push_back(total);
+    all.size += total.size;
+    all.hits += total.hits;
+  }
+  const double effect = std::max(1.0, design_effect(conversations));
+  const Interval interval = clopper_pearson(all.hits / effect, all.size / effect, 0.95);
+  fmt::print("| {} | {} | {:.0f} | {:.4f}% ({:.4f}–{:.4f}) |\n", title, conversations.size(),
+             all.size, 100 * all.hits / all.size, 100 * interval.lo, 100 * interval.hi);
+}
+
 int run(bool read) {
   print_contrast("GPT-3.5 Turbo (second) against GPT-4 0314 (first), Arena-Hard",
                  arena_pairs("gpt-4-0314", "gpt-3.5-turbo-0125"), read);
@@ -234,6 +343,13 @@ int run(bool read) {
   print_contrast("Rejected (second) against chosen answers (first), HH-RLHF harmless-base",
                  harmless_pairs(), read);
   print_requests();
+  fmt::print(
+      "### Real answers that the rule for talk of a test takes for it\n\n"
+      "| | conversations | answers | share (95%) |\n|---|---|---|---|\n");
+  print_test_talk("packaged ShareGPT",
+                  {UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json", "sharegpt"},
+                  read);
+  print_test_talk("WildChat", {std::string(kData) + "wildchat/conversations.jsonl", "wildchat"}, read);
   return 0;
 }
 

@@ -5,10 +5,13 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 
 #include "cli/exit_code.hpp"
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
+#include "engine/study_files.hpp"
+#include "report/html_page.hpp"
 
 namespace understudy {
 
@@ -16,14 +19,22 @@ int run_fidelity(const std::vector<std::string>& arguments) {
   CLI::App app(
       "Is the replay real? How far the deployed model, replayed, is from its own logged answers;\n"
       "how the requests compare with production; what no replay can see. Asks no model.\n\n"
-      "  understudy fidelity my-study\n",
+      "  understudy fidelity my-study\n"
+      "  understudy fidelity my-study --html page.html\n",
       "fidelity");
   StudyFlags flags;
   app.add_option("DIR", flags.directory, "The study's directory")->required();
+  std::string page;
+  app.add_option("--html", page, "Write it as a page to this file")->type_name("FILE");
   add_display_flags(app, flags);
   if (const auto code = parse_arguments(app, arguments)) return *code;
   return with_study(flags, StudyStore::Mode::kRead, [&](Study& study) -> Result<int> {
     UNDERSTUDY_TRY(const Json found, fidelity(study));
+    if (!page.empty()) {
+      const std::string name =
+          std::filesystem::weakly_canonical(study.directory()).filename().string();
+      UNDERSTUDY_CHECK(write_whole_file(page, html_fidelity(found, name)));
+    }
     fmt::print("{}", flags.json ? write_json(found, JsonStyle::kPretty) : fidelity_text(found));
     return kExitDone;
   });

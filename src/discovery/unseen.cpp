@@ -14,6 +14,7 @@ namespace {
 
 constexpr int kRecallSteps = 400;     // of its quantiles
 constexpr int kBisectionSteps = 100;  // in the logarithm of the rate
+constexpr int kCountSteps = 32;       // of the quantiles of a count's mean
 
 struct Rare {
   double once = 0;
@@ -27,6 +28,35 @@ Rare rare_kinds(std::span<const std::uint64_t> sizes) {
     rare.twice += size == 2 ? 1 : 0;
   }
   return rare;
+}
+
+// The most that so many unseen kinds can be said to be with confidence `level`. Kinds that occur as
+// Poisson processes have E f₀ >= (E f₁)² / 2 E f₂ (Cauchy–Schwarz). f₀ itself, not its mean, is
+// bounded: the prediction is averaged over the lower confidence distribution Gamma(f₁) of E f₁ and
+// the upper one Gamma(f₂ + 1) of E f₂.
+double unseen_kinds_lo(const Rare& rare, double level) {
+  if (rare.once == 0) return 0;
+  std::vector<double> means;
+  for (int i = 0; i < kCountSteps; ++i) {
+    const double once = gamma_quantile(rare.once, 1, (i + 0.5) / kCountSteps);
+    for (int j = 0; j < kCountSteps; ++j) {
+      const double twice = gamma_quantile(rare.twice + 1, 1, (j + 0.5) / kCountSteps);
+      means.push_back(once * once / (2 * twice));
+    }
+  }
+  const auto may_be_fewer = [&](double kinds) {
+    double sum = 0;
+    for (const double mean : means) sum += 1 - gamma_cdf(kinds, 1, mean);
+    return sum / static_cast<double>(means.size()) > 1 - level;
+  };
+  double lo = 0;
+  double hi = 1;
+  for (; !may_be_fewer(hi); hi *= 2) lo = hi;
+  while (hi - lo > 1) {
+    const double middle = std::floor((lo + hi) / 2);
+    (may_be_fewer(middle) ? hi : lo) = middle;
+  }
+  return lo;
 }
 
 }  // namespace
@@ -58,19 +88,7 @@ KindCount kind_count(std::span<const std::uint64_t> sizes, double level) {
   KindCount kinds;
   kinds.seen = static_cast<double>(sizes.size());
   kinds.estimate = kinds_chao1(sizes);
-  kinds.lo = kinds.seen;
-  const double unseen = kinds.estimate - kinds.seen;
-  if (unseen <= 0) return kinds;
-  const auto [once, twice] = rare_kinds(sizes);
-  // Variance of the bias-corrected form: f₁(f₁−1)/2(f₂+1) + f₁(2f₁−1)²/4(f₂+1)² +
-  // f₁²f₂(f₁−1)²/4(f₂+1)⁴.
-  const double pairs = twice + 1;
-  const double variance = once * (once - 1) / (2 * pairs) +
-                          once * std::pow(2 * once - 1, 2) / (4 * pairs * pairs) +
-                          once * once * twice * std::pow(once - 1, 2) / (4 * std::pow(pairs, 4));
-  const double factor =
-      std::exp(normal_quantile(level) * std::sqrt(std::log1p(variance / (unseen * unseen))));
-  kinds.lo = kinds.seen + unseen / factor;
+  kinds.lo = kinds.seen + unseen_kinds_lo(rare_kinds(sizes), level);
   return kinds;
 }
 

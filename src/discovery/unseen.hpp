@@ -30,12 +30,13 @@ struct UnseenMass {
 [[nodiscard]] UnseenMass unseen_mass(std::span<const std::uint64_t> sizes, std::uint64_t draws,
                                      const MeasuredRecall& recall, double level);
 
-/// Number of kinds, seen or not: Chao's lower bound with its log-normal interval (Chao 1987).
-/// Recall cancels: a kind that is found half as often is a rarer kind.
+/// Number of kinds, seen or not, by Chao's lower bound (1987). Its log-normal interval holds 87–92%
+/// of the time where few kinds are unseen; `lo` bounds the unseen number itself. Recall cancels: a
+/// kind that is found half as often is a rarer kind.
 struct KindCount {
   double seen = 0;
   double estimate = 0;
-  double lo = 0;  ///< one-sided lower bound at `level`
+  double lo = 0;  ///< one-sided lower bound at `level`, a whole number
 };
 [[nodiscard]] KindCount kind_count(std::span<const std::uint64_t> sizes, double level);
 

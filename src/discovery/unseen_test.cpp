@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/rng.hpp"
+#include "stats/distributions.hpp"
 
 namespace understudy {
 namespace {
@@ -27,6 +28,31 @@ TEST(NoveltyBound, GrowsAsRecallFallsAndAsItIsLessKnown) {
   EXPECT_EQ(novelty_bound(5, {20, 20}, 10, 10, 0.05), 1) << "five draws hold no ten copies";
 }
 
+// Exactly, over every recall that could have been measured: as many behaviors as the bound allows
+// for, each just as common as it says, are all found ten times about 95% of the time.
+TEST(NoveltyBound, HoldsAtEveryRecall) {
+  constexpr double kDraws = 100'000;
+  constexpr std::uint64_t kKnown = 30;
+  constexpr int kTypes = 10;
+  constexpr std::uint64_t kCopies = 10;
+  std::vector<double> bounds;
+  for (std::uint64_t found = 0; found <= kKnown; ++found) {
+    bounds.push_back(novelty_bound(100'000, {found, kKnown}, kTypes, kCopies, 0.05));
+  }
+  for (const double recall : {0.5, 0.65, 0.8, 0.95}) {
+    double held = 0;
+    double chance = std::pow(1 - recall, kKnown);  // of measuring so many
+    for (std::uint64_t found = 0; found <= kKnown; ++found) {
+      const double copies = kDraws * bounds[found] * recall;
+      held += chance * std::pow(gamma_cdf(kCopies, 1, copies), kTypes);
+      chance *= static_cast<double>(kKnown - found) / static_cast<double>(found + 1) * recall /
+                (1 - recall);
+    }
+    EXPECT_GE(held, 0.945) << recall;
+    EXPECT_LE(held, 0.985) << recall << ": needlessly wide";
+  }
+}
+
 TEST(UnseenMass, IsGoodTuringOverDrawsAndRecall) {
   const Sizes sizes = {9, 4, 3, 2, 2, 1, 1, 1, 1};
   const UnseenMass mass = unseen_mass(sizes, 1000, {50, 100}, 0.95);
@@ -46,9 +72,13 @@ TEST(UnseenMass, BoundsWhatWasNeverMet) {
 TEST(KindCount, HasAChaoBound) {
   const KindCount kinds = kind_count(Sizes{9, 4, 3, 2, 2, 1, 1, 1, 1}, 0.95);
   EXPECT_NEAR(kinds.estimate, 10.916667, 1e-6);
-  EXPECT_GT(kinds.lo, 9);
-  EXPECT_LT(kinds.lo, kinds.estimate);
+  EXPECT_EQ(kinds.lo, 9) << "so few are met once that none need be unseen";
   EXPECT_EQ(kind_count(Sizes{5, 5}, 0.95).lo, 2);
+  Sizes many(40, 1);
+  many.insert(many.end(), 8, 2);
+  const KindCount unseen = kind_count(many, 0.95);
+  EXPECT_GT(unseen.lo, 48 + 20);
+  EXPECT_LT(unseen.lo, unseen.estimate);
 }
 
 // One world of bench_unseen, small: the bounds hold the truth about as often as they say.

@@ -99,6 +99,7 @@ Result<Json> environment_error(Study& study) {
   UNDERSTUDY_TRY(const std::vector<EnvironmentRow> rows, environment_rows(study));
   if (rows.empty()) return missing("environment_error", kTitle, why_no_replay(study));
   Json table = Json::array();
+  Json shown = Json::array();
   std::vector<std::string> lines;
   std::vector<double> errors;
   for (const EnvironmentRow& row : rows) {
@@ -111,19 +112,22 @@ Result<Json> environment_error(Study& study) {
                   {"ratio", nullptr},
                   {"ratio_lo", rounded(ratio.lo)},
                   {"ratio_hi", std::isinf(ratio.hi) ? Json() : Json(rounded(ratio.hi))}};
-    std::string error = "no ratio: one of them is 0";
+    std::string error = "none: one is 0";
     if (replayed > 0 && logged > 0) {
       errors.push_back(std::max(replayed / logged, logged / replayed));
       entry["ratio"] = rounded(replayed / logged);
-      error = fmt::format("ratio {:.2f} ({:.2f}–{:.2f})", replayed / logged, ratio.lo, ratio.hi);
+      error = fmt::format("{:.2f} ({:.2f}–{:.2f})", replayed / logged, ratio.lo, ratio.hi);
     }
     if (row.replayed.hits + row.logged.hits > 0) {
-      lines.push_back(fmt::format("{}: replayed {:.4g}, logged {:.4g} per 100k; {}", row.behavior,
-                                  replayed * kPer, logged * kPer, error));
+      shown.push_back({row.behavior, fmt::format("{:.4g}", replayed * kPer),
+                       fmt::format("{:.4g}", logged * kPer), error});
     }
     table.push_back(std::move(entry));
   }
-  Json figures = {{"behaviors", std::move(table)}, {"median_error", nullptr}};
+  Json figures = {{"behaviors", std::move(table)},
+                  {"median_error", nullptr},
+                  {"columns", {"behavior", "replayed, per 100k", "logged", "ratio (95%)"}},
+                  {"rows", std::move(shown)}};
   if (!errors.empty()) {
     std::sort(errors.begin(), errors.end());
     const double median = (errors[errors.size() / 2] + errors[(errors.size() - 1) / 2]) / 2;
@@ -172,6 +176,12 @@ void add_classifier(const std::optional<TwoSamples>& found, std::string_view fir
   }
 }
 
+std::string differs_text(double p) {
+  constexpr double kSmallest = 1e-9;  // below it is rounding
+  if (p >= 1 - kLevel) return "not surely";
+  return p < kSmallest ? "yes, p < 1e-9" : fmt::format("yes, p {:.2g}", p);
+}
+
 // For each style feature, users who have it more often with one arm than with the other.
 class StyleVotes : public PairVisitor {
  public:
@@ -205,6 +215,7 @@ class StyleVotes : public PairVisitor {
     }
     const std::vector<double> adjusted = holm(p_values);
     Json table = Json::array();
+    Json shown = Json::array();
     for (std::size_t i = 0; i < kStyle.size(); ++i) {
       const Row& row = rows_[i];
       const auto n = static_cast<double>(pairs_);
@@ -215,12 +226,14 @@ class StyleVotes : public PairVisitor {
                        {"replayed", rounded(replayed)},
                        {"p_holm", rounded(adjusted[i])}});
       if (row.logged + row.replayed == 0) continue;
-      lines.push_back(fmt::format(
-          "{}: logged {:.2f}%, replayed {:.2f}%{}", kStyle[i], 100 * logged, 100 * replayed,
-          adjusted[i] < 0.05 ? fmt::format("; differs, Holm p {:.2g}", adjusted[i])
-                             : std::string()));
+      shown.push_back({kStyle[i], fmt::format("{:.2f}%", 100 * replayed),
+                       fmt::format("{:.2f}%", 100 * logged),
+                       differs_text(adjusted[i])});
     }
-    figures = {{"pairs", pairs_}, {"style", std::move(table)}};
+    figures = {{"pairs", pairs_},
+               {"style", std::move(table)},
+               {"columns", {"feature", "replayed", "logged", "differs (Holm)"}},
+               {"rows", std::move(shown)}};
     add_classifier(test_.finish(), "logged", "replayed answers", figures, lines);
   }
 
@@ -377,7 +390,8 @@ std::string share_text(std::uint64_t part, std::uint64_t all) {
 }
 
 Result<Json> request_path(Study& study, const FrameFigures& frame) {
-  UNDERSTUDY_TRY(const std::string logged, study.store.logged_models());
+  UNDERSTUDY_TRY(std::string logged, study.store.logged_models());
+  if (logged.empty()) logged = study.config.logs.model;
   std::vector<std::string> lines = {
       "system prompts are sent as logged: in " +
           share_text(frame.with_system, frame.conversations) + " conversations",
@@ -456,7 +470,7 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
       "uses that no log holds because a new capability brings them: no figure is possible",
       fmt::format(
           "what is rarer than the floor: {} completed answers without one event leave up to "
-          "{:.3g} per 100k (95%)",
+          "{:.0f} per 100k (95%)",
           with_commas(completed), floor),
   };
   return measured("cannot_see", "What replay cannot see",
@@ -467,6 +481,17 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
                    {"candidate_answers", completed},
                    {"floor_per_100k", rounded(floor)}},
                   std::move(lines));
+}
+
+// Behavior files' names are bounded; the longest of the features is 34 characters.
+std::string table_line(const Json& cells) {
+  std::string text;
+  for (const Json& cell : cells) {
+    const std::string word = terminal_safe(cell.get_ref<const std::string&>());
+    text += fmt::format("  {:<{}}", word, text.empty() ? 34 : 18);
+  }
+  text.resize(text.find_last_not_of(' ') + 1);
+  return text + "\n";
 }
 
 }  // namespace
@@ -499,6 +524,10 @@ std::string fidelity_text(const Json& document) {
     text += fmt::format("{}\n", part.at("title").get<std::string>());
     if (!part.at("measured").get<bool>()) {
       text += fmt::format("  not measured: {}\n", part.at("why_not").get<std::string>());
+    }
+    if (part.contains("rows") && !part.at("rows").empty()) {
+      text += table_line(part.at("columns"));
+      for (const Json& row : part.at("rows")) text += table_line(row);
     }
     for (const Json& line : part.at("lines")) {
       text += fmt::format("  {}\n", terminal_safe(line.get<std::string>()));

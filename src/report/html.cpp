@@ -7,9 +7,8 @@
 #include <set>
 #include <span>
 
-#include "base/embedded.hpp"
-#include "base/hash.hpp"
 #include "base/text.hpp"
+#include "report/html_page.hpp"
 #include "report/html_sections.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
@@ -18,33 +17,7 @@
 
 namespace understudy {
 
-std::span<const EmbeddedFile> embedded_report_assets();
-
 namespace {
-
-std::string_view stylesheet() {
-  for (const EmbeddedFile& file : embedded_report_assets()) {
-    if (file.name == "report.css") return file.bytes;
-  }
-  UNDERSTUDY_ASSERT(false);
-}
-
-std::string base64(std::string_view bytes) {
-  constexpr std::string_view kDigits =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    std::uint32_t group = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      const auto byte = i + j < bytes.size() ? static_cast<unsigned char>(bytes[i + j]) : 0U;
-      group = (group << 8) | byte;
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      out += i + j > bytes.size() ? '=' : kDigits[(group >> (18 - 6 * j)) & 63U];
-    }
-  }
-  return out;
-}
 
 struct Names {
   std::string study;
@@ -65,6 +38,11 @@ std::size_t count_of(const ReportView& view, Finding finding) {
   return static_cast<std::size_t>(
       std::count_if(view.behaviors.begin(), view.behaviors.end(),
                     [finding](const BehaviorView& b) { return b.finding == finding; }));
+}
+
+std::string title_of(const Names& names) {
+  return fmt::format("{}: {} in place of {}", names.study.empty() ? "Study" : names.study,
+                     names.candidate, names.deployed);
 }
 
 std::string tiles(const ReportView& view) {
@@ -250,27 +228,10 @@ std::string methods_section(const ReportView& view, const HtmlOptions& options) 
 
 }  // namespace
 
-std::string page_head(const std::string& title) {
-  // Only this page's own style is let in: no script, no image, no font, no connection, no form.
-  // Even markup that got past the escaping would do nothing.
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-      "style-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"referrer\" content=\"no-referrer\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-      "<title>{}</title>\n<style>{}</style></head>\n",
-      base64(as_bytes(sha256(stylesheet()))), html_line(title), stylesheet());
-}
-
 Result<std::string> html_report(const Json& report, const HtmlOptions& options) {
   UNDERSTUDY_TRY(const ReportView view, report_view(report));
   const Names names = names_of(view, options);
-  std::string out =
-      page_head(fmt::format("{}: {} in place of {}", names.study.empty() ? "Study" : names.study,
-                            names.candidate, names.deployed)) +
-      "<body>\n";
+  std::string out = html_head(title_of(names)) + "<body>\n";
   out += page_header(view, names);
   out += "<main>\n" + rates_section(view) + limits_section(view) + counts_section(view);
   out += behaviors_section(view, options) + reading_section(view) + methods_section(view, options);

@@ -6,6 +6,7 @@
 
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "report/html_page.hpp"
 #include "report/html_sections.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
@@ -142,7 +143,7 @@ std::string html_forecast(const Json& forecast) {
   const std::vector<Row> rows = rows_of(forecast);
   const auto candidate = forecast.at("models").at("candidate").at("model").get<std::string>();
   const auto unit = forecast.at("unit").get<std::string>();
-  std::string out = page_head("Forecast for " + candidate) + "<body>\n";
+  std::string out = html_head("Forecast for " + candidate) + "<body>\n";
   out += fmt::format(
       "<header><p class=\"eyebrow\">Understudy · forecast, frozen before the release</p>\n"
       "<h1>What will <em>{}</em> do once it is deployed?</h1>\n"

@@ -10,8 +10,6 @@
 
 namespace understudy {
 
-/// Everything before <body>, for every page.
-[[nodiscard]] std::string page_head(const std::string& title);
 /// <td>: rate and interval; the label is for narrow screens.
 [[nodiscard]] std::string rate_cell(const std::optional<RateView>& rate, std::string_view label);
 /// "deployed" → "Deployed (logged)" and so on.

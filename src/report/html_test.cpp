@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "report/html_forecast.hpp"
+#include "report/html_page.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
 #include "report/plot.hpp"
@@ -389,6 +390,30 @@ TEST(HtmlVerification, TextOfOthersStaysText) {
   verification["error_split"]["rows"][0]["behavior"] = text;
   verification["notes"].push_back({{"code", text}, {"text", text}});
   EXPECT_THAT(html_verification(verification), Not(HasSubstr("<script")));
+}
+
+TEST(FidelityPage, SaysWhatIsMissingAndLetsNoMarkupIn) {
+  const auto document = [](const std::string& text) {
+    return Json{{"understudy_version", text},
+                {"parts",
+                 {{{"part", "style_drift"},
+                   {"title", text},
+                   {"measured", true},
+                   {"columns", Json::array({text, "logged"})},
+                   {"rows", Json::array({Json::array({text, "1%"})})},
+                   {"lines", Json::array({text})}},
+                  {{"part", "prefix_drift"},
+                   {"title", text},
+                   {"measured", false},
+                   {"why_not", text},
+                   {"lines", Json::array()}}}}};
+  };
+  const std::string plain = html_fidelity(document("plain"), "plain");
+  EXPECT_THAT(plain, HasSubstr("1 of 2 parts could be measured"));
+  EXPECT_THAT(plain, HasSubstr("Not measured: plain."));
+  EXPECT_THAT(plain, HasSubstr("<th scope=\"row\">plain</th><td data-label=\"logged\">1%</td>"));
+  const std::string hostile = "</ul><script>alert(1)</script>";
+  EXPECT_EQ(structure_of(html_fidelity(document(hostile), hostile)), structure_of(plain));
 }
 
 }  // namespace

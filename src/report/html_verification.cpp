@@ -9,6 +9,7 @@
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "report/html_forecast.hpp"
+#include "report/html_page.hpp"
 #include "report/html_sections.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
@@ -343,7 +344,7 @@ std::string factor_text(const Json& part, const char* key) {
 std::string html_verification(const Json& verification) {
   const std::string release = text_of(verification["release"]);
   const std::string model = release.substr(0, release.rfind('@'));
-  std::string out = page_head("Forecast and outcome: " + model) + "<body>\n";
+  std::string out = html_head("Forecast and outcome: " + model) + "<body>\n";
   out += fmt::format(
       "<header><p class=\"eyebrow\">Understudy · a forecast held against what happened</p>\n"
       "<h1>Did the forecast for <em>{}</em> hold?</h1>\n"

@@ -181,5 +181,10 @@ with program.temporary_directory() as folder, candidate_server() as server:
     print("classifier of replayed against logged answers:", classifier["auc"])
     program.check(classifier["auc_lo"] < 0.55, f"nothing tells them apart: {classifier}")
     program.check(parts["cannot_see"]["floor_per_100k"] > 0, f"floor: {parts['cannot_see']}")
-    text = program.understudy("fidelity", study, "--display", "none").stdout
+    text = program.understudy(
+        "fidelity", study, "--html", folder / "page.html", "--display", "none"
+    ).stdout
+    html = (folder / "page.html").read_text()
+    for part in page["parts"]:
+        program.check(html.count(f"<h2>{part['title']}</h2>") == 1, f"{part['title']}: not there")
     program.check("not measured: 0 conversations have a time" in text, text)
