@@ -23,6 +23,7 @@
 #include "discovery/agent_world.hpp"
 #include "discovery/contrast.hpp"
 #include "discovery/unseen.hpp"
+#include "stats/distributions.hpp"
 
 namespace understudy {
 namespace {
@@ -223,7 +224,6 @@ struct UnseenWorld {
 struct UnseenCoverage {
   std::array<std::uint64_t, 3> mass{};
   std::array<std::uint64_t, 3> kinds{};
-  std::uint64_t novelty = 0;
 };
 
 std::uint64_t poisson(double mean, Rng& rng) {
@@ -238,8 +238,6 @@ double normal(Rng& rng) {
 
 void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
   constexpr double kLevel = 0.95;
-  constexpr std::uint64_t kTypes = 10;
-  constexpr std::uint64_t kCopies = 10;
   MeasuredRecall recall{0, world.known};
   for (std::uint64_t i = 0; i < world.known; ++i) {
     if (rng.uniform() < world.recall) ++recall.found;
@@ -268,20 +266,36 @@ void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
       ++covered.kinds[r];
     }
   }
-  // As many behaviors as the bound allows for, each just at it: the worst case.
-  const double bound = novelty_bound(kPairs, recall, kTypes, kCopies, 1 - kLevel);
-  bool all_found = true;
-  for (std::uint64_t i = 0; i < kTypes; ++i) {
-    const double found = bound * world.recall * static_cast<double>(kPairs);
-    all_found = all_found && poisson(found, rng) >= kCopies;
+}
+
+// Exactly, over every recall that could have been measured: how often as many behaviors as the
+// novelty bound allows for, each just as common as it says (the worst case), are all met.
+double novelty_coverage(double recall, std::uint64_t known) {
+  constexpr std::uint64_t kTypes = 10;
+  constexpr std::uint64_t kCopies = 10;
+  double covers = 0;
+  double chance = std::pow(1 - recall, known);
+  for (std::uint64_t found = 0; found <= known; ++found) {
+    constexpr double kNegligible = 1e-7;
+    if (chance > kNegligible) {
+      const double bound = novelty_bound(kPairs, {found, known}, kTypes, kCopies, 0.05);
+      const double copies = bound * recall * static_cast<double>(kPairs);
+      covers += chance * std::pow(gamma_cdf(kCopies, 1, copies), kTypes);
+    }
+    chance *= static_cast<double>(known - found) / static_cast<double>(found + 1) * recall /
+              (1 - recall);
   }
-  if (all_found) ++covered.novelty;
+  return covers;
 }
 
 void unseen(std::uint64_t worlds) {
   double worst = 1;
   for (const double recall : {0.5, 0.65, 0.8, 0.95}) {
     for (const std::uint64_t known : {30U, 200U}) {
+      const double novelty = novelty_coverage(recall, known);
+      worst = std::min(worst, novelty);
+      fmt::print("recall {:.2f} measured on {:>3}: novelty {:.1f}%, exactly\n", recall, known,
+                 100 * novelty);
       for (const auto& [kinds, median, sigma] :
            {std::tuple{12U, 3.0, 1.0}, {40U, 1.0, 1.5}, {400U, 0.3, 1.0}, {40U, 0.05, 2.0}}) {
         UnseenCoverage covered;
@@ -296,12 +310,12 @@ void unseen(std::uint64_t worlds) {
           return 100 * covers;
         };
         fmt::print(
-            "recall {:.2f} measured on {:>3}, {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen "
-            "mass "
-            "{:.1f} {:.1f} {:.1f}%, kinds {:.1f} {:.1f} {:.1f}%, novelty {:.1f}%\n",
-            recall, known, kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
+            "  {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen mass {:.1f} {:.1f} {:.1f}%, kinds "
+            "{:.1f} {:.1f} {:.1f}%\n",
+            kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
             share(covered.mass[2]), share(covered.kinds[0]), share(covered.kinds[1]),
-            share(covered.kinds[2]), share(covered.novelty));
+            share(covered.kinds[2]));
+        std::fflush(stdout);
       }
     }
   }
