@@ -221,8 +221,8 @@ void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bo
                rate(finding.logged), finding.adjusted);
   }
   fmt::print(
-      "\nWhat reading ten typical answers of each says (by a language model; no person has confirmed "
-      "it):\n\n");
+      "\nWhat reading ten typical answers of each says (by a language model; no person has "
+      "confirmed it):\n\n");
   const Notes notes = reading_notes();
   for (const Finding& finding : std::span(found.findings).first(shown)) {
     const auto note = notes.find(title + "\n" + title_of(finding));
