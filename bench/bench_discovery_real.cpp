@@ -221,8 +221,8 @@ void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bo
                rate(finding.logged), finding.adjusted);
   }
   fmt::print(
-      "\nWhat reading ten typical answers of each says (by a language model; no person has confirmed "
-      "it):\n\n");
+      "\nWhat reading ten typical answers of each says (by a language model; no person has "
+      "confirmed it):\n\n");
   const Notes notes = reading_notes();
   for (const Finding& finding : std::span(found.findings).first(shown)) {
     const auto note = notes.find(title + "\n" + title_of(finding));
@@ -346,10 +346,11 @@ int run(bool read) {
   fmt::print(
       "### Real answers that the rule for talk of a test takes for it\n\n"
       "| | conversations | answers | share (95%) |\n|---|---|---|---|\n");
-  print_test_talk("packaged ShareGPT",
-                  {UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json", "sharegpt"},
-                  read);
-  print_test_talk("WildChat", {std::string(kData) + "wildchat/conversations.jsonl", "wildchat"}, read);
+  const std::string shared_chats =
+      UNDERSTUDY_CACHE_DIR "/sharegpt/ShareGPT_V3_unfiltered_cleaned_split.json";
+  print_test_talk("packaged ShareGPT", {shared_chats, "sharegpt"}, read);
+  const std::string wildchat = std::string(kData) + "wildchat/conversations.jsonl";
+  print_test_talk("WildChat", {wildchat, "wildchat"}, read);
   return 0;
 }
 
