@@ -4,12 +4,15 @@
 // recorded ones (tool_realism.cpp).
 //
 //   bench_tools [--no-server]
+//   bench_tools --model llama/smollm2-135m [RUNS]   a model as the simulator, on the first runs
+//   alone
 //
 // Needs the recordings and their databases in ../shared/data/tau_bench beside the clone.
 
 #include <fmt/format.h>
 
 #include <array>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -179,9 +182,17 @@ int main(int argc, char** argv) {
   rules.set("think", {.free_arguments = {"thought"}});
   rules.set("transfer_to_human_agents",
             {.effect = ToolEffect::kRead, .free_arguments = {"summary"}});
+  const std::vector<std::string_view> arguments(argv + 1, argv + argc);
+  if (arguments.size() > 1 && arguments[0] == "--model") {
+    std::size_t count = 10;
+    if (arguments.size() > 2) {
+      std::from_chars(arguments[2].data(), arguments[2].data() + arguments[2].size(), count);
+    }
+    return measure_model(runs, rules, std::string(arguments[1]), count) ? 0 : 1;
+  }
   Table table;
   leave_one_out(runs, rules, table);
-  if (argc < 2 || std::string_view(argv[1]) != "--no-server") {
+  if (arguments.empty() || arguments[0] != "--no-server") {
     through_the_server(runs, rules, table);
   }
   table.print();

@@ -17,6 +17,7 @@
 #include "environment/simulated_tool.hpp"
 #include "environment/tool_failures.hpp"
 #include "grading/answer_features.hpp"
+#include "model/model_factory.hpp"
 #include "scripted_simulator.hpp"
 
 namespace understudy {
@@ -59,22 +60,28 @@ struct Setup {
   bool injected = true;
 };
 
-/// Drives a world as an event loop does, with the scripted simulator.
+using Simulator = std::function<DrawOutcome(const SimulatorQuestion&)>;
+
+DrawOutcome scripted(const SimulatorQuestion& question) {
+  Completion completion;
+  completion.content = scripted_answer(question);
+  completion.finish = FinishReason::kStop;
+  return completion;
+}
+
+/// Drives a world as an event loop does.
 struct Asked {
   ToolAnswer answer;
   bool simulated = false;  ///< the simulator was asked
   bool first_valid = true;
 };
-Asked drive(ToolWorld& world, const ToolCall& call) {
+Asked drive(ToolWorld& world, const ToolCall& call, const Simulator& simulator) {
   Asked asked;
   ToolReply reply = world.ask(call);
   while (const auto* question = std::get_if<SimulatorQuestion>(&reply)) {
     asked.simulated = true;
     asked.first_valid = question->attempt == 0;
-    Completion completion;
-    completion.content = scripted_answer(*question);
-    completion.finish = FinishReason::kStop;
-    reply = world.accept(completion);
+    reply = world.accept(simulator(*question));
   }
   asked.answer = std::get<ToolAnswer>(std::move(reply));
   return asked;
@@ -170,7 +177,8 @@ struct Outcome {
 /// Every call asked by itself, in the state that its run had then; or each run from its beginning,
 /// with what was made up before for a past.
 Outcome measure(const std::vector<LoggedRun>& runs, const ToolRules& rules, const HeldOut& held,
-                const Setup& setup, bool whole_runs) {
+                const Setup& setup, bool whole_runs, const Simulator& model = scripted,
+                std::size_t runs_max = ~std::size_t{0}) {
   Outcome outcome;
   TwoSampleTest test(1);
   FeatureExtractor extractor;
@@ -179,7 +187,7 @@ Outcome measure(const std::vector<LoggedRun>& runs, const ToolRules& rules, cons
     view.content = text;
     test.add(hash64({task}), second, extractor.extract(view));
   };
-  for (std::size_t r = 0; r < runs.size(); ++r) {
+  for (std::size_t r = 0; r < std::min(runs.size(), runs_max); ++r) {
     const LoggedRun& run = runs[r];
     const Others& others = held.of(run);
     std::optional<FailureSource> failures;
@@ -203,7 +211,7 @@ Outcome measure(const std::vector<LoggedRun>& runs, const ToolRules& rules, cons
           world->observe(run.steps.steps[i].call, run.steps.steps[i].result);
         }
       }
-      const Asked asked = drive(*world, step.call);
+      const Asked asked = drive(*world, step.call, model);
       if (asked.answer.repeated) continue;
       outcome.tools[step.call.name].add(step, asked);
       if (asked.answer.level == ToolLevel::kNone) continue;
@@ -259,6 +267,11 @@ void print_by_tool(const Outcome& outcome) {
   }
 }
 
+void print_heading(const char* what) {
+  fmt::print("\n{:<34}{:>8}{:>10}{:>10}{:>9}{:>10}{:>9}   {}\n", what, "asked", "valid", "at once",
+             "exact", "errors", "contr.", "AUC made-up vs recorded");
+}
+
 void print_line(const std::string& name, const Outcome& outcome) {
   const Counts all = outcome.all();
   std::string troubles;
@@ -310,7 +323,7 @@ void print_judges(const Outcome& outcome) {
 }
 
 std::vector<Setup> setups() {
-  std::vector<Setup> all(8);
+  std::vector<Setup> all(9);
   all[0].name = "all of it";
   all[1].name = "without the shape";
   all[1].options.shape = false;
@@ -324,6 +337,9 @@ std::vector<Setup> setups() {
   all[5].options.checked = false;
   all[6].name = "without injected failures";
   all[6].injected = false;
+  all[8] = all[3];
+  all[8].name = "without similar calls and shape";
+  all[8].options.shape = false;
   all[7].name = "without any of these";
   all[7].options = {.schema = false,
                     .shape = false,
@@ -336,13 +352,61 @@ std::vector<Setup> setups() {
   return all;
 }
 
+/// A model of the user's choice in the simulator's place, asked one question after the other.
+class LiveSimulator {
+ public:
+  explicit LiveSimulator(std::unique_ptr<ChatModel> model) : model_(std::move(model)) {}
+  DrawOutcome ask(const SimulatorQuestion& question) {
+    ChatRequest request;
+    request.messages = question.messages;
+    request.sampling.temperature = 0;
+    request.sampling.max_tokens = 600;
+    request.seed = question.seed;
+    model_->submit(std::move(request));
+    for (;;) {
+      std::vector<ChatOutcome> ended = model_->poll(1000);
+      if (!ended.empty()) return std::move(ended.front().outcome);
+    }
+  }
+
+ private:
+  std::unique_ptr<ChatModel> model_;
+};
+
 }  // namespace
+
+bool measure_model(const std::vector<LoggedRun>& runs, const ToolRules& rules,
+                   const std::string& spec, std::size_t runs_max) {
+  SystemClock clock;
+  ModelOptions options;
+  options.cache_dir = UNDERSTUDY_CACHE_DIR;
+  options.context_tokens = 6'000;
+  Result<std::unique_ptr<ChatModel>> model = make_model(spec, options, clock);
+  if (!model) {
+    fmt::print("{}\n", model.error().message);
+    return false;
+  }
+  LiveSimulator simulator(*std::move(model));
+  Setup setup;
+  setup.name = fmt::format("{}, {} runs", spec, runs_max);
+  // Such as a small model can read.
+  setup.options.similar_calls_max = 2;
+  setup.options.result_bytes_max = 2'000;
+  setup.options.section_bytes_max = 3'000;
+  const HeldOut held(runs, rules);
+  const Outcome outcome = measure(
+      runs, rules, held, setup, false,
+      [&](const SimulatorQuestion& question) { return simulator.ask(question); }, runs_max);
+  print_heading("simulated by a model");
+  print_line(setup.name, outcome);
+  print_by_tool(outcome);
+  return true;
+}
 
 void measure_realism(const std::vector<LoggedRun>& runs, const ToolRules& rules) {
   const HeldOut held(runs, rules);
   print_false_alarms(runs, rules, held);
-  fmt::print("\n{:<34}{:>8}{:>10}{:>10}{:>9}{:>10}{:>9}   {}\n", "simulated, scripted simulator",
-             "asked", "valid", "at once", "exact", "errors", "contr.", "AUC made-up vs recorded");
+  print_heading("simulated, scripted simulator");
   std::optional<Outcome> best;
   for (const Setup& setup : setups()) {
     Outcome outcome = measure(runs, rules, held, setup, false);

@@ -15,7 +15,11 @@ struct LoggedRun {
   ToolSteps steps;
 };
 
-/// Prints its tables.
+/// With the scripted simulator, each part left out in turn. Prints its tables.
 void measure_realism(const std::vector<LoggedRun>& runs, const ToolRules& rules);
+
+/// With a model ("llama/…", "vllm/…") on the first runs. False where it can't be had.
+bool measure_model(const std::vector<LoggedRun>& runs, const ToolRules& rules,
+                   const std::string& spec, std::size_t runs_max);
 
 }  // namespace understudy

@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 #include <limits>
 #include <vector>
 
+#include "base/file.hpp"
 #include "base/hash.hpp"
 #include "base/json.hpp"
 #include "base/result.hpp"
@@ -98,6 +101,18 @@ TEST(NearestName, SuggestsOnlyWhatIsNear) {
 TEST(Error, DescribesFileLineAndByte) {
   const Error error{ErrorCode::kInput, "no id", {"a.jsonl", 3, 99}};
   EXPECT_EQ(error.describe(), "a.jsonl:3: no id (byte 99)");
+}
+
+TEST(FileBytes, AreAllOrNothing) {
+  const auto path = (std::filesystem::path(testing::TempDir()) / "file_bytes").string();
+  const std::string text = std::string(100'000, 'a') + '\0' + "b";
+  std::ofstream(path, std::ios::binary) << text;
+  EXPECT_EQ(file_bytes(path), text);
+  EXPECT_EQ(file_bytes(path + ".absent"), std::nullopt);
+  // Both open; reading them fails, where a stream buffer would throw.
+  EXPECT_EQ(file_bytes(testing::TempDir()), std::nullopt);
+  EXPECT_EQ(file_bytes("/proc/self/mem"), std::nullopt);
+  std::filesystem::remove(path);
 }
 
 }  // namespace

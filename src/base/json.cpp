@@ -11,6 +11,8 @@
 
 #include "base/text.hpp"
 
+template class nlohmann::basic_json<>;
+
 namespace understudy {
 namespace {
 

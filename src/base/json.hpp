@@ -8,6 +8,9 @@
 
 #include "base/result.hpp"
 
+// Compiled once, in json.cpp: a seventh of the time that every other file would take.
+extern template class nlohmann::basic_json<>;
+
 namespace understudy {
 
 using Json = nlohmann::json;  // object keys are kept sorted by bytes

@@ -8,12 +8,11 @@
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/seccomp_filter.hpp"
 #include "base/text.hpp"
 
@@ -78,24 +77,20 @@ namespace {
 constexpr std::int64_t kMemoryCheckMs = 50;
 constexpr int kProcessDepthMax = 1'000;
 
-std::string content(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 /// Memory that a process and all below it hold. Where the kernel does not list children, that of
 /// the process alone: then its address space times the number of processes is the limit.
 std::uint64_t resident_bytes(const std::string& process, int depth = 0) {
   if (depth > kProcessDepthMax) return 0;
   const std::string folder = "/proc/" + process;
-  const std::string statm = content(folder + "/statm");  // size, then resident, in pages
+  // A process may end between any two of these lines.
+  const std::string statm = file_bytes(folder + "/statm").value_or("");  // size, resident, in pages
   const std::vector<std::string_view> pages = split(statm, ' ');
   std::uint64_t resident = 0;
   if (pages.size() > 1) {
     std::from_chars(pages[1].data(), pages[1].data() + pages[1].size(), resident);
   }
   std::uint64_t sum = resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  const std::string children = content(folder + "/task/" + process + "/children");
+  const std::string children = file_bytes(folder + "/task/" + process + "/children").value_or("");
   for (const std::string_view child : split(children, ' ')) {
     if (!child.empty()) sum += resident_bytes(std::string(child), depth + 1);
   }

@@ -4,10 +4,10 @@
 
 #include <CLI/CLI.hpp>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/forecast_text.hpp"
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
 #include "engine/forecast_study.hpp"
@@ -15,6 +15,7 @@
 #include "forecast/frozen.hpp"
 #include "forecast/ledger.hpp"
 #include "forecast/signature.hpp"
+#include "report/html_forecast.hpp"
 
 namespace understudy {
 namespace {
@@ -27,14 +28,12 @@ struct ForecastFlags {
 };
 
 Result<std::string> read_key(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) {
+  auto text = file_bytes(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage, "cannot read this key",
                       {.file = path, .line = {}, .byte_offset = {}});
   }
-  return text;
+  return *std::move(text);
 }
 
 // The old model's history tells how far such forecasts are to be trusted.
@@ -53,6 +52,32 @@ Result<std::string> history_check(const Study& study) {
       check->rows, check->beats_persistence, check->releases);
 }
 
+// "release-7.json" → "release-7.html"
+std::string page_path(const std::string& path) {
+  return (path.ends_with(".json") ? path.substr(0, path.size() - 5) : path) + ".html";
+}
+
+// What was frozen before and is another forecast stays, under its commitment: somebody may have
+// published it. Says where.
+Result<std::string> keep_earlier(const std::string& path, const std::string& bytes) {
+  const auto earlier = file_bytes(path);
+  if (!earlier || *earlier == bytes) return std::string();
+  const auto document = thaw(*earlier);
+  if (!document) return std::string();  // no forecast, or none that could be verified
+  const auto name = (*document)["commitment"].get<std::string>().substr(0, 12);
+  const std::string kept = fmt::format("{}-{}.json", path.substr(0, path.rfind(".json")), name);
+  for (const char* part : {"", ".sig", ".study"}) {
+    std::error_code error;
+    if (!fs::exists(path + part, error)) continue;
+    fs::rename(path + part, kept + part, error);
+    if (error) {
+      return unexpected(ErrorCode::kInfrastructure,
+                        fmt::format("cannot move {}{} out of the way", path, part));
+    }
+  }
+  return fmt::format("kept the earlier forecast as {}\n", kept);
+}
+
 Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
   // Before anything is written: a wrong key must not leave an unsigned forecast behind.
   std::string key;
@@ -62,13 +87,17 @@ Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
   }
   const std::string path = flags.out.empty() ? study.directory() + "/forecast.json" : flags.out;
   UNDERSTUDY_TRY(const std::string bytes, forecast_study(study));
+  UNDERSTUDY_TRY(const Json document, thaw(bytes));
+  UNDERSTUDY_TRY(const std::string kept, keep_earlier(path, bytes));
   std::error_code error;
-  fs::remove(path + ".sig", error);
+  if (file_bytes(path) != bytes) fs::remove(path + ".sig", error);
   UNDERSTUDY_CHECK(write_whole_file(path, bytes));
   const fs::path home = fs::absolute(study.directory()).lexically_normal();
   if (fs::absolute(path).parent_path().lexically_normal() != (home / "").parent_path()) {
     UNDERSTUDY_CHECK(write_whole_file(path + ".study", home.string() + "\n"));
   }
+  const std::string page = page_path(path);
+  UNDERSTUDY_CHECK(write_whole_file(page, html_forecast(document)));
   if (!key.empty()) {
     UNDERSTUDY_TRY(const std::string signature, sign_ed25519(key, bytes));
     UNDERSTUDY_CHECK(write_whole_file(path + ".sig", signature));
@@ -78,11 +107,12 @@ Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
     fmt::print("{}\n", bytes);
     return kExitDone;
   }
-  UNDERSTUDY_TRY(const Json document, thaw(bytes));
   fmt::print(
-      "{}wrote {}{}\ncommitment {}\npublish the commitment before the release; after it:\n"
+      "{}{}{}wrote {} and {}{}\ncommitment {}\npublish the commitment before the release; after "
+      "it:\n"
       "  understudy verify {} --logs LOGS_OF_THE_NEW_MODEL\n",
-      history, path, key.empty() ? "" : fmt::format(" and {}.sig", path),
+      forecast_text(document), history, kept, path, page,
+      key.empty() ? "" : fmt::format(" and {}.sig", path),
       document["commitment"].get<std::string>(), path);
   return kExitDone;
 }

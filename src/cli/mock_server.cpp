@@ -6,9 +6,8 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.hpp"
 #include "testing/mock_server.hpp"
 
 namespace understudy {
@@ -26,12 +25,12 @@ int usage_error(const Error& error) {
 }
 
 Result<std::string> read_scenario(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) {
+  auto text = file_bytes(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage, "--scenario: can't read this file",
                       {.file = path, .line = {}, .byte_offset = {}});
   }
-  return std::string(std::istreambuf_iterator<char>(file), {});
+  return *std::move(text);
 }
 
 int serve(MockServerOptions options) {

@@ -196,8 +196,6 @@ Result<std::optional<std::vector<ExampleOutcome>>> test_by_model(const Behavior&
   return std::optional(std::move(outcomes));
 }
 
-namespace {
-
 std::uint64_t failed_draws(const Json& report) {
   std::uint64_t failed = 0;
   for (const auto& [arm, draws] : report["counts"]["draws"].items()) {
@@ -207,6 +205,8 @@ std::uint64_t failed_draws(const Json& report) {
   }
   return failed;
 }
+
+namespace {
 
 Result<int> exit_of_report(const Study& study, const Json& report) {
   std::vector<Gate> gates;

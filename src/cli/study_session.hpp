@@ -57,6 +57,9 @@ struct ModelFlags {
 /// Columns of the terminal that `descriptor` is; 100 where it is none.
 [[nodiscard]] std::size_t terminal_width(int descriptor);
 
+/// Of all arms, from a document with the report's `counts`.
+[[nodiscard]] std::uint64_t failed_draws(const Json& document);
+
 /// Runs the whole pipeline and prints the table (or the JSON document): `run` and `demo`.
 [[nodiscard]] Result<int> run_and_print(Study& study, const StudyFlags& flags);
 

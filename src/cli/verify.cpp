@@ -8,14 +8,15 @@
 
 #include "base/text.hpp"
 #include "cli/exit_code.hpp"
+#include "cli/forecast_text.hpp"
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
 #include "engine/study_files.hpp"
 #include "engine/verify_study.hpp"
 #include "estimate/side_tables.hpp"
 #include "forecast/ledger.hpp"
-#include "forecast/predictive.hpp"
-#include "report/numbers.hpp"
+#include "report/html_forecast.hpp"
+#include "report/view.hpp"
 
 namespace understudy {
 namespace {
@@ -42,30 +43,15 @@ Result<std::vector<std::string>> absolute_logs(const VerifyFlags& flags) {
   return paths;
 }
 
-std::string rate(const Json& json) {
-  RateView view;
-  const Rate from = rate_from_json(json);
-  view.per_100k = from.per_100k;
-  view.lo = from.lo;
-  view.hi = from.hi;
-  return rate_text(view, {});
-}
-
 std::string times(const Json& value) {
   return value.is_number() ? fmt::format("×{:.2f}", value.get<double>()) : "–";
-}
-
-std::string padded(std::string text, std::size_t width) {
-  const std::size_t length = utf8_length(text);
-  if (length < width) text.append(width - length, ' ');
-  return text + "  ";
 }
 
 std::string row_text(const Json& row) {
   std::string text = padded(terminal_safe(row["behavior"].get<std::string>()), 28);
   if (!row["skipped"].is_null()) return text + row["skipped"].get<std::string>() + "\n";
   const bool covered = row["covered"].get<bool>();
-  text += padded(rate(row["forecast"]), 24) + padded(rate(row["actual"]), 22);
+  text += padded(rate_cell_text(row["forecast"]), 24) + padded(rate_cell_text(row["actual"]), 22);
   text += padded(times(row["sme"]), 7) + padded(times(row["persistence_sme"]), 8);
   text += padded(covered ? "holds" : "MISSED", 8);
   return text + fmt::format("{} → {}\n", row["direction_called"].get<std::string>(),
@@ -107,9 +93,8 @@ std::string split_text(const Json& split) {
                                    {"total", "all"}}) {
     const Json& pooled = split["pooled"][part];
     if (!pooled.is_object()) continue;
-    const auto factor = [&](const char* key) { return std::exp(pooled[key].get<double>()); };
-    text += fmt::format("{} ×{:.2f} (×{:.2f}–×{:.2f}), differing by ×/÷{:.2f}\n", padded(name, 26),
-                        factor("mean_log"), factor("lo"), factor("hi"), factor("sd"));
+    text += fmt::format("{} {}, differing by ×/÷{:.2f}\n", padded(name, 26),
+                        factor_text(pooled, "mean_log"), std::exp(pooled["sd"].get<double>()));
   }
   if (!text.empty()) text = "\nwhere the error comes from (above 1: foretold too often)\n" + text;
   return text;
@@ -117,10 +102,11 @@ std::string split_text(const Json& split) {
 
 std::string verification_text(const Json& document) {
   std::string text = fmt::format(
-      "per 100,000 {}s · {} conversations of the new model\n\n{}{}{}{}{}{}called → seen\n",
-      document["unit"].get<std::string>(), document["counts"]["conversations"]["eligible"].dump(),
-      padded("", 28), padded("foretold", 24), padded("happened", 22), padded("off", 7),
-      padded("old rate", 8), padded("interval", 8));
+      "per 100,000 {} · {} conversations of the new model\n\n{}{}{}{}{}{}called → seen\n",
+      unit_plural(document["unit"].get<std::string>()),
+      document["counts"]["conversations"]["eligible"].dump(), padded("", 28),
+      padded("foretold", 24), padded("happened", 22), padded("off", 7), padded("old rate", 8),
+      padded("interval", 8));
   for (const Json& row : document["rows"]) text += row_text(row);
   text += summary_text(document["summary"]) + split_text(document["error_split"]);
   if (const Json& removed = document["overlap"]["removed"]; removed.is_number() && removed != 0) {
@@ -148,8 +134,14 @@ Result<int> verify(Study& study, const ForecastFile& forecast, const VerifyFlags
   const std::string json = write_json(verification.document, JsonStyle::kPretty);
   UNDERSTUDY_CHECK(write_whole_file(study.directory() + "/verification.json", json));
   if (!flags.history.empty()) UNDERSTUDY_CHECK(add_to_ledger(flags.history, verification));
-  fmt::print("{}", flags.study.json ? json : verification_text(verification.document));
-  return kExitDone;
+  const std::string page = study.directory() + "/report.html";
+  UNDERSTUDY_CHECK(write_whole_file(page, html_verification(verification.document)));
+  if (flags.study.json) {
+    fmt::print("{}", json);
+  } else {
+    fmt::print("{}\nreport  {}\n", verification_text(verification.document), page);
+  }
+  return failed_draws(verification.document) > 0 ? kExitPartial : kExitDone;
 }
 
 Result<ForecastFile> checked_forecast(VerifyFlags& flags, std::vector<std::string>& logs) {
@@ -186,6 +178,8 @@ int run_verify(const std::vector<std::string>& arguments) {
                  "Add this release to a table of past ones (forecast.history of the next study)");
   app.add_flag("--replay", flags.replay,
                "The new model answers the prefixes of its own traffic too: tells prefix shift");
+  app.add_option("--budget-cost", flags.study.budget_cost,
+                 "budget.cost, for judges and --replay: pauses, exit code 5");
   app.add_flag("--retry-errors", flags.study.retry_errors, "Ask again for what failed");
   add_display_flags(app, flags.study);
   if (const auto code = parse_arguments(app, arguments)) return *code;

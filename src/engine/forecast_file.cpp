@@ -4,15 +4,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
+#include "engine/forecast_graders.hpp"
 #include "engine/study_files.hpp"
 #include "engine/verify_study.hpp"
 #include "forecast/frozen.hpp"
 #include "forecast/signature.hpp"
-#include "grading/behavior.hpp"
 #include "grading/judge.hpp"
 #include "grading/rule_graders.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
@@ -21,16 +20,6 @@ namespace understudy {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::optional<std::string> file_bytes(const std::string& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) return std::nullopt;
-  std::ifstream in(path, std::ios::binary);
-  std::string bytes;
-  if (in) bytes.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) return std::nullopt;
-  return bytes;
-}
 
 std::optional<std::string> study_of(const std::string& path) {
   const fs::path beside = fs::absolute(path).parent_path();
@@ -72,63 +61,28 @@ Result<void> check_versions(const Json& document) {
   return {};
 }
 
-// Built-in graders of this program, and the study's own files where they can be found, are still
-// those that the forecast holds.
-Result<void> check_graders(const Json& document, const std::optional<std::string>& study) {
-  for (const Json& frozen : document.at("behaviors")) {
-    const auto id = frozen.at("id").get<std::string>();
-    const auto file = frozen.at("file").get<std::string>();
-    const auto source = frozen.at("source").get<std::string>();
-    if (hex(sha256(source)) != frozen.at("sha256")) {
-      return mismatch(fmt::format("behaviors: the grader file of {} does not have its hash", id));
-    }
-    const auto parsed = parse_behavior(source, file);
-    if (!parsed || parsed->id != id || hex(parsed->hash) != frozen.at("hash")) {
-      return mismatch(fmt::format(
-          "behaviors: this program reads the grader {} differently: install understudy {}", id,
-          document.at("understudy_version").get<std::string>()));
-    }
-    if (file.starts_with("built-in:")) {
-      const auto ours = find_behavior(id, "");
-      if (ours && hex(ours->hash) == frozen.at("hash")) continue;
-      return mismatch(fmt::format(
-          "behaviors: the grader {} is version {} in the forecast and {} in this program: install "
-          "understudy {} to verify it",
-          id, frozen.at("version").dump(), ours ? std::to_string(ours->version) : "absent",
-          document.at("understudy_version").get<std::string>()));
-    }
-    if (!study) continue;
-    const auto now = file_bytes((fs::path(*study) / file).string());
-    if (now && *now != source) {
-      return mismatch(
-          fmt::format("behaviors: the grader file {} differs from the one that the forecast holds",
-                      terminal_safe(file)));
-    }
-  }
-  return {};
-}
-
 std::string toml_text(const std::string& text) {
   return write_json(Json(text), JsonStyle::kCanonical);  // TOML basic strings escape as JSON does
 }
 
-std::string model_toml(const Json& model, const std::string& base_url) {
-  std::string text = "{ model = " + toml_text(model.at("model").get<std::string>());
-  if (!base_url.empty()) text += ", base_url = " + toml_text(base_url);
-  for (const char* key : {"temperature", "top_p", "max_tokens", "logprobs"}) {
-    if (model.contains(key)) text += fmt::format(", {} = {}", key, model.at(key).dump());
+std::string value_toml(const Json& value) {
+  return value.is_string() ? toml_text(value.get<std::string>()) : value.dump();
+}
+
+// A model's keys; where it is reached is no part of a measurement.
+std::vector<std::string> model_toml(const Json& model, const std::string& base_url) {
+  std::vector<std::string> lines = {"model = " + value_toml(model.at("model"))};
+  if (!base_url.empty()) lines.push_back("base_url = " + toml_text(base_url));
+  for (const char* key : {"temperature", "top_p", "max_tokens", "logprobs", "system"}) {
+    if (model.contains(key)) lines.push_back(fmt::format("{} = {}", key, value_toml(model[key])));
   }
-  return text + " }";
+  return lines;
 }
 
 std::string list_toml(const std::vector<std::string>& texts) {
   std::vector<std::string> each;
   for (const std::string& text : texts) each.push_back(toml_text(text));
   return fmt::format("[{}]", fmt::join(each, ", "));
-}
-
-std::string value_toml(const Json& value) {
-  return value.is_string() ? toml_text(value.get<std::string>()) : value.dump();
 }
 
 std::string logs_toml(const Json& logs, const std::vector<std::string>& paths) {
@@ -143,7 +97,26 @@ std::string logs_toml(const Json& logs, const std::vector<std::string>& paths) {
   return text;
 }
 
-std::string verification_toml(const ForecastFile& forecast, const std::vector<std::string>& logs) {
+std::string sample_toml(const Json& measurement, const Json& design) {
+  std::string text = fmt::format("[sample]\nunit = {}\nprefixes = {}\nseed = {}\n",
+                                 value_toml(measurement.at("unit")),
+                                 value_toml(design.at("prefixes")), value_toml(design.at("seed")));
+  if (!measurement.at("prefix_tokens_max").is_null()) {
+    text += fmt::format("prefix_tokens_max = {}\n", value_toml(measurement["prefix_tokens_max"]));
+  }
+  if (measurement.at("tokenizer").get<std::string>().starts_with("llama/")) {
+    text += fmt::format("tokenizer = {}\n", value_toml(measurement["tokenizer"]));
+  }
+  if (measurement.contains("cut"))
+    text += fmt::format("cut = {}\n", value_toml(measurement["cut"]));
+  if (measurement.contains("max_steps")) {
+    text += fmt::format("[tools]\nmax_steps = {}\n", value_toml(measurement["max_steps"]));
+  }
+  return text;
+}
+
+Result<std::string> verification_toml(const ForecastFile& forecast,
+                                      const std::vector<std::string>& logs) {
   const Json& document = forecast.document;
   const Json& measurement = document.at("measurement");
   // Where roles are reached and what may be sent where is no part of a measurement: as the study
@@ -153,46 +126,26 @@ std::string verification_toml(const ForecastFile& forecast, const std::vector<st
     if (auto config = load_study_config(*forecast.study)) original = std::move(*config);
   }
   std::string text =
-      "# Made by `understudy verify`: the measurement that the forecast froze. Only base_url and\n"
-      "# [egress] may be changed.\n";
-  text += logs_toml(measurement.at("logs"), logs);
-  const Json& design = document.at("design");
-  text += fmt::format("[sample]\nunit = {}\nprefixes = {}\nseed = {}\n",
-                      value_toml(measurement.at("unit")), design.at("prefixes").dump(),
-                      value_toml(design.at("seed")));
-  if (!measurement.at("prefix_tokens_max").is_null()) {
-    text += fmt::format("prefix_tokens_max = {}\n", measurement.at("prefix_tokens_max").dump());
-  }
-  if (measurement.at("tokenizer").get<std::string>().starts_with("llama/")) {
-    text += fmt::format("tokenizer = {}\n", value_toml(measurement.at("tokenizer")));
-  }
-  if (measurement.contains("cut")) text += "cut = \"user\"\n";
-  if (measurement.contains("max_steps")) {
-    text += fmt::format("[tools]\nmax_steps = {}\n", measurement.at("max_steps").dump());
-  }
-  const Json& candidate = document.at("models").at("candidate");
-  text += fmt::format("[candidate]\nmodel = {}\n", value_toml(candidate.at("model")));
-  if (!original.candidate.base_url.empty()) {
-    text += fmt::format("base_url = {}\n", toml_text(original.candidate.base_url));
-  }
-  for (const char* key : {"temperature", "top_p", "max_tokens", "logprobs"}) {
-    if (candidate.contains(key)) text += fmt::format("{} = {}\n", key, candidate.at(key).dump());
-  }
+      "# Made by `understudy verify`: the measurement that the forecast froze. Only base_url,\n"
+      "# [egress] and [budget] may be changed.\n";
+  text += logs_toml(measurement.at("logs"), logs) + sample_toml(measurement, document.at("design"));
+  text += fmt::format(
+      "[candidate]\n{}\n",
+      fmt::join(model_toml(document.at("models").at("candidate"), original.candidate.base_url),
+                "\n"));
   text += "[roles]\n";
   for (const auto& [role, model] : measurement.at("roles").items()) {
-    const auto of_original = original.roles.find(role);
-    text += fmt::format(
-        "{} = {}\n", toml_text(role),
-        model_toml(model, of_original == original.roles.end() ? "" : of_original->second.base_url));
+    const auto found = original.roles.find(role);
+    const std::string base_url = found == original.roles.end() ? "" : found->second.base_url;
+    text += fmt::format("{} = {{ {} }}\n", toml_text(role),
+                        fmt::join(model_toml(model, base_url), ", "));
   }
-  std::vector<std::string> files;
-  for (const Json& behavior : document.at("behaviors")) {
-    files.push_back(fmt::format("behaviors/{}.toml", behavior.at("id").get<std::string>()));
-  }
+  UNDERSTUDY_TRY(const std::vector<std::string> files, grader_paths(document));
   text += fmt::format("[grade]\nbehaviors = {}\naudit = {}\n", list_toml(files),
-                      measurement.at("audit").dump());
-  if (!measurement.at("window_tokens").is_null()) {
-    text += fmt::format("window_tokens = {}\n", measurement.at("window_tokens").dump());
+                      value_toml(measurement.at("audit")));
+  for (const char* key : {"window_tokens", "behaviors_per_call", "oracle_budget"}) {
+    const Json value = measurement.value(key, Json());
+    if (!value.is_null()) text += fmt::format("{} = {}\n", key, value_toml(value));
   }
   if (!original.egress_allow.empty()) {
     text += fmt::format("[egress]\nallow = {}\n", list_toml(original.egress_allow));
@@ -200,12 +153,44 @@ std::string verification_toml(const ForecastFile& forecast, const std::vector<st
   return text;
 }
 
-// Made if it is not there; else it must be what would be made.
-Result<void> put_file(const std::string& path, const std::string& bytes, const std::string& what) {
-  const auto now = file_bytes(path);
-  if (!now) return write_whole_file(path, bytes);
-  if (*now == bytes) return {};
-  return mismatch(fmt::format("{}: {} was changed since the forecast was frozen", what, path));
+// Everything in a study.toml that decides what is measured.
+Json measured_by(const StudyConfig& config) {
+  return {{"manifest", manifest_json(config)},
+          {"behaviors", config.grade.behaviors},
+          {"audit", config.grade.audit},
+          {"behaviors_per_call", config.grade.behaviors_per_call},
+          {"oracle_budget", config.grade.oracle_budget_or_default()}};
+}
+
+// Numbers that no measurement gives: who edits a forecast and hashes it again can write any.
+bool is_possible_rate(const Json& rate) {
+  const auto within = [&](const char* key, double most) {
+    const Json value = rate.value(key, Json());
+    return value.is_null() || (value.is_number() && value >= 0.0 && value <= most);
+  };
+  const Json level = rate.at("level");
+  const Json lo = rate.value("lo", Json()), hi = rate.value("hi", Json());
+  return within("per_100k", 1e5) && within("lo", 1e5) && within("hi", 1e5) && within("n", 1e18) &&
+         within("k", 1e18) && level.is_number() && level > 0.0 && level < 1.0 &&
+         (lo.is_null() || hi.is_null() || lo <= hi);
+}
+
+bool holds_possible_rates(const Json& part) {
+  if (part.is_object() && part.contains("per_100k") && part.contains("level")) {
+    return is_possible_rate(part);
+  }
+  return !part.is_structured() || std::all_of(part.begin(), part.end(), holds_possible_rates);
+}
+
+Result<void> check_rates(const Json& document) {
+  for (const char* section : {"estimates", "baselines"}) {
+    if (holds_possible_rates(document.at(section))) continue;
+    return unexpected(ErrorCode::kInput,
+                      fmt::format("{}: this forecast is whole, but a rate in it is none: "
+                                  "understudy did not write it",
+                                  section));
+  }
+  return {};
 }
 
 }  // namespace
@@ -234,6 +219,7 @@ Result<ForecastFile> read_forecast(const std::string& path) {
       .path = path, .bytes = *bytes, .document = std::move(*document), .study = study_of(path)};
   UNDERSTUDY_CHECK(of_our_shape([&]() -> Result<void> {
     UNDERSTUDY_CHECK(check_versions(forecast.document));
+    UNDERSTUDY_CHECK(check_rates(forecast.document));
     return check_graders(forecast.document, forecast.study);
   }));
   return forecast;
@@ -258,9 +244,9 @@ Result<void> check_signature(const ForecastFile& forecast, const std::string& pu
 Result<void> prepare_verification(const ForecastFile& forecast, const std::string& directory,
                                   const std::vector<std::string>& logs) {
   std::string toml;
-  UNDERSTUDY_CHECK(of_our_shape([&] {
-    toml = verification_toml(forecast, logs);
-    return Result<void>();
+  UNDERSTUDY_CHECK(of_our_shape([&]() -> Result<void> {
+    UNDERSTUDY_TRY(toml, verification_toml(forecast, logs));
+    return {};
   }));
   UNDERSTUDY_TRY(const StudyConfig wanted, parse_study_config(toml, directory + "/study.toml"));
   std::error_code error;
@@ -268,22 +254,14 @@ Result<void> prepare_verification(const ForecastFile& forecast, const std::strin
     UNDERSTUDY_CHECK(write_study_toml(directory, toml, false));
   } else {
     UNDERSTUDY_TRY(const StudyConfig found, load_study_config(directory));
-    if (manifest_json(found) != manifest_json(wanted) ||
-        found.grade.behaviors != wanted.grade.behaviors ||
-        found.grade.audit != wanted.grade.audit) {
+    if (measured_by(found) != measured_by(wanted)) {
       return mismatch(fmt::format(
           "measurement: {}/study.toml does not measure what the forecast froze: remove the "
           "directory, or give another one with --dir",
           directory));
     }
   }
-  fs::create_directories(directory + "/behaviors", error);
-  for (const Json& behavior : forecast.document.at("behaviors")) {
-    const auto id = behavior.at("id").get<std::string>();
-    UNDERSTUDY_CHECK(put_file(fmt::format("{}/behaviors/{}.toml", directory, id),
-                              behavior.at("source").get<std::string>(), "behaviors"));
-  }
-  return {};
+  return of_our_shape([&] { return write_graders(forecast.document, directory); });
 }
 
 }  // namespace understudy

@@ -10,6 +10,7 @@
 
 #include "base/text.hpp"
 #include "engine/forecast_baselines.hpp"
+#include "engine/forecast_graders.hpp"
 #include "estimate/side_tables.hpp"
 #include "forecast/frozen.hpp"
 #include "forecast/merkle.hpp"
@@ -70,6 +71,42 @@ Digest mark_of(const Digest& key, const Conversation& conversation) {
   return keyed_hash(key, {"conversation", conversation.id, as_bytes(content)});
 }
 
+// Kept under the root that they have: when a conversation is forgotten, its mark stays, and says
+// nothing of it to who does not have it.
+std::string marks_name(const std::string& root) {
+  return "forecast_marks:" + root;
+}
+
+Result<void> keep_marks(StudyStore& store, std::vector<Digest> marks) {
+  std::sort(marks.begin(), marks.end());
+  std::string bytes;
+  for (const Digest& mark : marks) bytes += as_bytes(mark);
+  UNDERSTUDY_TRY(Transaction transaction, store.transaction());
+  UNDERSTUDY_CHECK(store.set_meta(marks_name(hex(merkle_root(std::move(marks)))), bytes));
+  return transaction.commit();
+}
+
+// Empty where none are kept under this root.
+Result<std::vector<Digest>> kept_marks(StudyStore& store, const std::string& root) {
+  UNDERSTUDY_TRY(const auto bytes, store.meta(marks_name(root)));
+  std::vector<Digest> marks(bytes ? bytes->size() / sizeof(Digest) : 0);
+  for (std::size_t i = 0; i < marks.size(); ++i) {
+    std::copy_n(bytes->begin() + static_cast<std::ptrdiff_t>(i * sizeof(Digest)), sizeof(Digest),
+                marks[i].begin());
+  }
+  if (hex(merkle_root(marks)) != root) marks.clear();
+  return marks;
+}
+
+Result<std::vector<Digest>> marks_now(StudyStore& store, const Digest& key) {
+  std::vector<Digest> marks;
+  UNDERSTUDY_CHECK(store.for_each_conversation([&](const StoredConversation& each) {
+    marks.push_back(mark_of(key, each.conversation));
+    return Result<void>();
+  }));
+  return marks;
+}
+
 // Prefixes and conversations under their roots.
 Result<Json> prefixes_section(Study& study) {
   UNDERSTUDY_TRY(const Digest key, forecast_key(study));
@@ -86,6 +123,7 @@ Result<Json> prefixes_section(Study& study) {
                          std::to_string(prefix.cut), as_bytes(prefix.content_hash)}));
     return Result<void>();
   }));
+  UNDERSTUDY_CHECK(keep_marks(study.store, conversations));
   const std::size_t conversation_count = conversations.size(), prefix_count = prefixes.size();
   return Json{
       {"hash", "HMAC-SHA-256, Merkle tree of RFC 6962"},
@@ -93,33 +131,6 @@ Result<Json> prefixes_section(Study& study) {
       {"root", hex(merkle_root(std::move(prefixes)))},
       {"conversations",
        {{"count", conversation_count}, {"root", hex(merkle_root(std::move(conversations)))}}}};
-}
-
-// How a grader file is found again: its path from the study, or the name of a built-in one.
-std::string file_name(const Study& study, const Behavior& behavior) {
-  namespace fs = std::filesystem;
-  if (behavior.file.starts_with("built-in:")) return behavior.file;
-  const fs::path from = fs::absolute(study.directory()).lexically_normal();
-  return fs::absolute(behavior.file).lexically_normal().lexically_relative(from).string();
-}
-
-Result<Json> behaviors_section(const Study& study, const std::vector<Behavior>& behaviors) {
-  Json section = Json::array();
-  for (const Behavior& behavior : behaviors) {
-    UNDERSTUDY_TRY(const std::string source, behavior_source(behavior));
-    if (!is_valid_utf8(source)) {
-      return unexpected(ErrorCode::kUsage, "this behavior file is not UTF-8",
-                        {.file = behavior.file, .line = {}, .byte_offset = {}});
-    }
-    section.push_back({{"id", behavior.id},
-                       {"version", behavior.version},
-                       {"hash", hex(behavior.hash)},
-                       {"decided_by", decided_by_name(behavior.decided_by)},
-                       {"file", file_name(study, behavior)},
-                       {"sha256", hex(sha256(source))},
-                       {"source", source}});
-  }
-  return section;
 }
 
 // What a judge is told, with an empty transcript in its fence.
@@ -147,6 +158,7 @@ Json prompts_section(const StudyConfig& config, const std::vector<Behavior>& beh
 }
 
 Json measurement_section(const Study& study, const Json& manifest) {
+  const StudyConfig::Grade& grade = study.config.grade;
   Json section = {{"unit", manifest["sample"]["unit"]},
                   {"logs", manifest["logs"]},
                   {"window_tokens", manifest["window_tokens"]},
@@ -157,8 +169,10 @@ Json measurement_section(const Study& study, const Json& manifest) {
                   {"behavior_format", kBehaviorFormat},
                   {"content_hash", kContentHashVersion},
                   {"roles", manifest["roles"]},
-                  {"audit", study.config.grade.audit}};
+                  {"audit", grade.audit}};
   // Where they are not the default.
+  if (grade.behaviors_per_call != 1) section["behaviors_per_call"] = grade.behaviors_per_call;
+  if (grade.oracle_budget) section["oracle_budget"] = *grade.oracle_budget;
   if (study.config.tools.are_replayed()) section["max_steps"] = study.config.tools.max_steps;
   if (study.config.sample.after_users_only) section["cut"] = "user";
   return section;
@@ -272,20 +286,28 @@ bool KnownConversations::holds(const Conversation& conversation) const {
   return marks.contains(first64(mark_of(key, conversation)));
 }
 
-Result<KnownConversations> known_conversations(StudyStore& store) {
+Result<KnownConversations> known_conversations(StudyStore& store, const std::string& root) {
   UNDERSTUDY_TRY(const auto key, stored_key(store));
   if (!key) {
-    return unexpected(ErrorCode::kUsage, store.directory() + " holds no forecast's key");
+    return unexpected(ErrorCode::kUsage,
+                      "another study is where the one that made the forecast was");
   }
-  KnownConversations known{.key = *key, .root = {}, .count = 0, .marks = {}};
-  std::vector<Digest> leaves;
-  UNDERSTUDY_CHECK(store.for_each_conversation([&](const StoredConversation& each) {
-    leaves.push_back(mark_of(*key, each.conversation));
-    known.marks.insert(first64(leaves.back()));
-    return Result<void>();
-  }));
-  known.count = leaves.size();
-  known.root = merkle_root(std::move(leaves));
+  UNDERSTUDY_TRY(const std::vector<Digest> now, marks_now(store, *key));
+  KnownConversations known{.key = *key, .root = merkle_root(now), .forgotten = 0, .marks = {}};
+  for (const Digest& mark : now) known.marks.insert(first64(mark));
+  if (hex(known.root) == root) return known;
+  UNDERSTUDY_TRY(const std::vector<Digest> kept, kept_marks(store, root));
+  if (kept.empty()) {
+    return unexpected(ErrorCode::kUsage,
+                      "the study that made the forecast holds other conversations now");
+  }
+  known.root = merkle_root(kept);
+  std::unordered_set<std::uint64_t> frozen;
+  for (const Digest& mark : kept) {
+    frozen.insert(first64(mark));
+    if (!known.marks.contains(first64(mark))) ++known.forgotten;
+  }
+  known.marks = std::move(frozen);
   return known;
 }
 
@@ -331,7 +353,7 @@ Result<std::string> forecast_study(Study& study) {
                      {"history", history_json(fit)}}},
                    {"baselines", std::move(frozen.baselines)},
                    {"scoring", scoring_section()}};
-  UNDERSTUDY_TRY(document["behaviors"], behaviors_section(study, behaviors));
+  UNDERSTUDY_TRY(document["behaviors"], frozen_graders(study.directory(), behaviors));
   UNDERSTUDY_TRY(document["prefixes"], prefixes_section(study));
   return freeze(std::move(document));
 }

@@ -18,16 +18,18 @@ namespace understudy {
 /// The bytes of forecast.json. The study is estimated (kUsage) and has a draw or more (kInput).
 [[nodiscard]] Result<std::string> forecast_study(Study& study);
 
-/// The conversations of a study as keyed marks. Two conversations are the same when id and time
-/// are; where the log has no time, when id and opening are.
+/// The conversations that a forecast was made from, as keyed marks. Two conversations are the same
+/// when id and time are; where the log has no time, when id and opening are.
 struct KnownConversations {
   Digest key{};
-  Digest root{};  ///< Merkle root of the marks
-  std::uint64_t count = 0;
+  Digest root{};                            ///< Merkle root of the marks
+  std::uint64_t forgotten = 0;              ///< of them no longer in the study, as marks alone
   std::unordered_set<std::uint64_t> marks;  ///< first64 of each
   [[nodiscard]] bool holds(const Conversation& conversation) const;
 };
-/// kUsage where the study has no key: it was never forecast.
-[[nodiscard]] Result<KnownConversations> known_conversations(StudyStore& store);
+/// Those under the root (in hex) that a forecast names, although the study may have forgotten some
+/// since. kUsage, with a message that says why: they are not to be had from this study.
+[[nodiscard]] Result<KnownConversations> known_conversations(StudyStore& store,
+                                                             const std::string& root);
 
 }  // namespace understudy

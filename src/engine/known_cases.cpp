@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 
+#include "base/file.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
 #include "estimate/rates.hpp"
@@ -50,9 +50,8 @@ Result<std::string> name_in(const Json& record, const char* member, const ErrorC
 }
 
 // The conversation of a record, as it would be stored: without what identifies people.
-Result<void> take_conversation(const std::string& line, const ErrorContext& where,
-                               KnownCase& known) {
-  const std::string padded = line + std::string(RecordSplitter::kPadding, '\0');
+Result<void> take_conversation(std::string_view line, const ErrorContext& where, KnownCase& known) {
+  const std::string padded = std::string(line) + std::string(RecordSplitter::kPadding, '\0');
   const auto parsed =
       RecordParser(LogOptions{}).parse(std::string_view(padded).substr(0, line.size()));
   const auto* record = std::get_if<LogRecord>(&parsed);
@@ -74,7 +73,7 @@ Result<void> take_conversation(const std::string& line, const ErrorContext& wher
   return {};
 }
 
-Result<KnownCase> read_case(const std::string& line, const ErrorContext& where,
+Result<KnownCase> read_case(std::string_view line, const ErrorContext& where,
                             const std::vector<Behavior>& behaviors) {
   const auto record = parse_json(line);
   if (!record || !record->is_object()) {
@@ -131,10 +130,10 @@ Result<KnownCases> KnownCases::load(const std::string& directory,
   const std::string path = directory + "/known.jsonl";
   std::error_code ignored;
   if (!std::filesystem::exists(path, ignored)) return known;
-  std::ifstream file(path);
-  if (!file) return unexpected(ErrorCode::kInput, "cannot be read", {path, {}, {}});
+  const auto text = file_bytes(path);
+  if (!text) return unexpected(ErrorCode::kInput, "cannot be read", {path, {}, {}});
   ErrorContext where{.file = path, .line = 0, .byte_offset = 0};
-  for (std::string line; std::getline(file, line);) {
+  for (const std::string_view line : split(*text, '\n')) {
     where.line = *where.line + 1;
     if (!trimmed(line).empty()) {
       UNDERSTUDY_TRY(KnownCase one, read_case(line, where, behaviors));

@@ -1,7 +1,6 @@
 #include "engine/placebo_deployments.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <unordered_map>
 
 #include "engine/judge_grading.hpp"
@@ -11,8 +10,24 @@ namespace understudy {
 namespace {
 
 constexpr std::int64_t kSecondsPerDay = 86'400;
-// A wrong clock in one record must not make ten thousand empty weeks.
+// A wrong clock in one record must not make ten thousand empty weeks, nor leave all others out:
+// what lies further than half of this from the middle conversation has no period.
 constexpr std::int64_t kPeriodsMax = 1000;
+constexpr std::int64_t kTimeMax = 1'000'000'000'000'000;  // seconds; sums cannot overflow
+
+struct TimeRange {
+  std::int64_t first = 0, last = -1;
+  [[nodiscard]] bool holds(std::int64_t time_s) const { return first <= time_s && time_s <= last; }
+};
+
+// Of the times within reach of the middle one.
+TimeRange usable_times(std::vector<std::int64_t> times, std::int64_t reach_s) {
+  if (times.empty()) return {};
+  std::sort(times.begin(), times.end());
+  const std::int64_t middle = std::clamp(times[times.size() / 2], -kTimeMax, kTimeMax);
+  const auto first = std::lower_bound(times.begin(), times.end(), middle - reach_s);
+  return {first == times.end() ? middle : *first, middle + reach_s};
+}
 
 // Units of each period, with what the estimators need to know of all of them.
 struct Period {
@@ -60,21 +75,21 @@ Result<std::vector<std::int64_t>> periods_of(StudyStore& store, const Units& fra
                                              std::uint32_t period_days) {
   UNDERSTUDY_ASSERT(period_days > 0);
   std::unordered_map<std::int64_t, std::int64_t> times;
-  std::int64_t first = std::numeric_limits<std::int64_t>::max();
+  std::vector<std::int64_t> all;
   UNDERSTUDY_CHECK(store.for_each_frame_time(
       [&](std::int64_t conversation, std::optional<std::int64_t> time_s) -> Result<void> {
         if (!time_s) return {};
         times.emplace(conversation, *time_s);
-        first = std::min(first, *time_s);
+        all.push_back(*time_s);
         return {};
       }));
   std::vector<std::int64_t> periods(frame.keys.size(), -1);
   const std::int64_t length = std::int64_t{period_days} * kSecondsPerDay;
+  const TimeRange usable = usable_times(std::move(all), kPeriodsMax / 2 * length);
   for (std::size_t i = 0; i < frame.keys.size(); ++i) {
     const auto found = times.find(unpack_draw_key(frame.keys[i]).prefix);
-    if (found == times.end()) continue;
-    const std::int64_t period = (found->second - first) / length;
-    if (period < kPeriodsMax) periods[i] = period;
+    if (found == times.end() || !usable.holds(found->second)) continue;
+    periods[i] = (found->second - usable.first) / length;
   }
   return periods;
 }

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "engine/arm_draws.hpp"
+#include "engine/forecast_study.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/known_cases.hpp"
 #include "engine/units.hpp"
@@ -120,6 +121,8 @@ class Planner {
     for (std::size_t i = 0; i < rates_.size(); ++i) rates_[i].labels = labels[i];
     UNDERSTUDY_TRY(const MeanTokens tokens, mean_tokens(study_, prefixes_));
     UNDERSTUDY_CHECK(count_calls(tokens));
+    UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study_));
+    history_ = fit_history(history);
     Json plan = {{"schema", "understudy.plan/1"},
                  {"understudy_version", UNDERSTUDY_VERSION},
                  {"manifest_hash",
@@ -232,18 +235,20 @@ class Planner {
     const StudyConfig& config = study_.config;
     UNDERSTUDY_TRY(const KnownCases known, KnownCases::load(study_.directory(), behaviors_));
     double calls = 0;
+    std::size_t screened = 0;
     for (std::size_t i = 0; i < rates_.size(); ++i) {
       const LoggedRate& rate = rates_[i];
-      if (!rate.has_judge) continue;
-      if (!rate.deployed) {
-        // All drawn answers, the logged ones to the same prefixes, and the known cases.
-        calls += arms * draws_per_arm() + static_cast<double>(prefixes_.size()) +
-                 static_cast<double>(known.keys(behaviors_[i]).size());
-      } else if (!config.roles.contains("oracle")) {
-        // Flags: those of the logs, and as many in the replays as the logs make expect.
-        calls += static_cast<double>(rate.deployed->k) + arms * draws_per_arm() * rate.deployed->y;
+      if (screening_role(behaviors_[i]) == "judge") {
+        ++screened;
+        calls += static_cast<double>(known.keys(behaviors_[i]).size());
+      } else if (verifying_role(behaviors_[i], config) == "judge") {
+        calls += arms * replay_verification(rate).calls() + logged_verification(rate).calls();
       }
     }
+    // All drawn answers and the logged ones to the same prefixes, some behaviors in one question.
+    const std::size_t together = config.grade.behaviors_per_call;
+    calls += static_cast<double>((screened + together - 1) / together) *
+             (arms * draws_per_arm() + static_cast<double>(prefixes_.size()));
     return calls;
   }
 
@@ -367,6 +372,14 @@ class Planner {
         fmt::format("time: {} tokens a second on each connection of a server, {} in all "
                     "embedded",
                     kServedTokensPerSecond, kEmbeddedTokensPerSecond));
+    if (history_) {
+      list.push_back(fmt::format(
+          "history: what replay does to the deployed model and to the candidate goes together with "
+          "correlation {:.2f} on {} past rates (0.6 on 20 are needed): draws of [deployed] {}",
+          history_->correlation(), history_->pairs,
+          history_->pivots() ? "sharpen the forecast"
+                             : "would not sharpen the forecast, draws of the candidate do"));
+    }
     if (study_.config.roles.contains("judge")) {
       list.push_back(
           fmt::format("a question to the judge: the transcript and {} tokens; its "
@@ -389,6 +402,7 @@ class Planner {
   std::vector<LoggedRate> rates_;
   std::vector<Asked> asked_;
   std::set<std::uint64_t> users_;
+  std::optional<HistoryFit> history_;
   double effective_draws_ = 1;
 };
 

@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 #include <tuple>
 #include <unordered_map>
 
+#include "base/file.hpp"
 #include "engine/judge_grading.hpp"
 #include "engine/verification.hpp"
 #include "estimate/side_tables.hpp"
@@ -48,9 +47,9 @@ class RecallReader {
     for (const char* name : {"recall.csv", "known.jsonl"}) {
       const std::string path = study_.directory() + "/" + name;
       if (!exists(path)) continue;
-      std::ostringstream text;
-      text << std::ifstream(path).rdbuf();
-      recall.identity += (recall.identity.empty() ? "" : " ") + hex(sha256(text.str()));
+      const auto text = file_bytes(path);
+      if (!text) return unexpected(ErrorCode::kInput, "cannot be read", {path, {}, {}});
+      recall.identity += (recall.identity.empty() ? "" : " ") + hex(sha256(*text));
     }
     return recall;
   }

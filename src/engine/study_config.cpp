@@ -4,11 +4,10 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include <toml++/toml.h>
 
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "model/model_spec.hpp"
 
@@ -461,14 +460,6 @@ Result<toml::table> parse_toml(std::string_view text, std::string_view file) {
   }
 }
 
-std::optional<std::string> read_file(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) return std::nullopt;
-  std::ostringstream text;
-  text << file.rdbuf();
-  return text.str();
-}
-
 }  // namespace
 
 Result<StudyConfig> parse_study_config(std::string_view toml, std::string_view file) {
@@ -490,7 +481,7 @@ Result<void> add_prices(std::string_view toml, std::string_view file,
 
 Result<StudyConfig> load_study_config(const std::string& directory) {
   const std::string path = directory + "/study.toml";
-  const auto text = read_file(path);
+  const auto text = file_bytes(path);
   if (!text) {
     return unexpected(ErrorCode::kUsage,
                       fmt::format("cannot read {}: make a study with `understudy init {} --logs "
@@ -500,7 +491,7 @@ Result<StudyConfig> load_study_config(const std::string& directory) {
   UNDERSTUDY_TRY(StudyConfig config, parse_study_config(*text, path));
   if (config.budget.prices.empty()) return config;
   const std::string prices = (std::filesystem::path(directory) / config.budget.prices).string();
-  const auto table = read_file(prices);
+  const auto table = file_bytes(prices);
   if (!table) {
     return unexpected(ErrorCode::kUsage, fmt::format("budget.prices: cannot read {}", prices));
   }

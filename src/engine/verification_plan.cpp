@@ -10,7 +10,10 @@ namespace understudy {
 VerificationPlan verification_plan(const StudyConfig& config, double answers, double flags) {
   VerificationPlan plan;
   plan.flags = flags;
-  plan.flags_asked = std::min(flags, static_cast<double>(config.grade.flags_to_oracle()));
+  plan.flags_asked = flags;
+  if (config.roles.contains("oracle")) {  // the budget is the oracle's: a judge sees every flag
+    plan.flags_asked = std::min(flags, static_cast<double>(config.grade.flags_to_oracle()));
+  }
   plan.audit = std::min(std::max(answers - flags, 0.0), static_cast<double>(config.grade.audit));
   return plan;
 }

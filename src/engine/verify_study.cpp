@@ -38,20 +38,16 @@ Overlap overlap_of(const ForecastFile& forecast) {
         "the study that made the forecast is not here, and only it holds the key";
     return overlap;
   }
-  auto store = StudyStore::open(*forecast.study, StudyStore::Mode::kRead);
-  auto known = store ? known_conversations(*store) : Result<KnownConversations>(unexpected({}));
-  if (!known) {
-    overlap.unknown_because = "the study that made the forecast cannot be read";
-    return overlap;
-  }
   const Json& frozen = forecast.document.at("prefixes").at("conversations");
-  if (hex(known->root) != frozen.at("root")) {
-    overlap.unknown_because = fmt::format(
-        "the study that made the forecast has changed since: it held {} conversations, now {}",
-        frozen.at("count").dump(), known->count);
-    return overlap;
+  auto store = StudyStore::open(*forecast.study, StudyStore::Mode::kRead);
+  auto known = store ? known_conversations(*store, frozen.at("root").get<std::string>())
+                     : Result<KnownConversations>(unexpected(
+                           ErrorCode::kUsage, "the study that made the forecast cannot be read"));
+  if (known) {
+    overlap.known = std::move(*known);
+  } else {
+    overlap.unknown_because = known.error().message;
   }
-  overlap.known = std::move(*known);
   return overlap;
 }
 
@@ -65,6 +61,7 @@ Json overlap_json(const Overlap& overlap, const Json& report, double share_max) 
       {"share", overlap.known
                     ? Json(rounded(static_cast<double>(removed) / static_cast<double>(eligible)))
                     : Json()},
+      {"forgotten", overlap.known ? Json(overlap.known->forgotten) : Json()},
       {"refused_above", share_max},
       {"reason", nullptr}};
   if (!overlap.known) json["reason"] = overlap.unknown_because;
@@ -157,6 +154,13 @@ Json notes_of(const ScoreSummary& summary, const Overlap& overlap) {
                      summary.compared, 100 * power));
   }
   if (!overlap.known) note("overlap_unknown", overlap.unknown_because);
+  if (overlap.known && overlap.known->forgotten > 0) {
+    note("forgotten",
+         fmt::format("{} conversations that the forecast was made from are no longer in its study: "
+                     "their keyed marks still keep them out of this traffic; the forecast can be "
+                     "scored as it is, but not made again",
+                     overlap.known->forgotten));
+  }
   return notes;
 }
 

@@ -33,11 +33,13 @@ constexpr const char* kInstructions =
 
 /// Models put a fence around what they were asked for; the tool has none.
 std::string_view unwrapped(std::string_view text) {
+  constexpr std::string_view kFence = "```";
   const std::string_view all = trimmed(text);
-  if (!all.starts_with("```") || !all.ends_with("```") || all.size() < 7) return all;
   const std::size_t line = all.find('\n');
-  if (line == std::string_view::npos || line + 3 > all.size() - 3 + 1) return all;
-  return trimmed(all.substr(line + 1, all.size() - 3 - (line + 1)));
+  if (!all.starts_with(kFence) || line == std::string_view::npos) return all;
+  const std::string_view inside = all.substr(line + 1);
+  if (!inside.ends_with(kFence)) return all;
+  return trimmed(inside.substr(0, inside.size() - kFence.size()));
 }
 
 std::string call_text(const ToolCall& call, std::size_t size_max) {
@@ -130,10 +132,12 @@ std::string SimulatedTool::similar_text(const ToolCall& call) const {
   for (const auto* one :
        logged_.calls().find(call, options_.failures_elsewhere ? 4 * wanted : wanted)) {
     if (options_.failures_elsewhere && is_error_result(one->result)) continue;
-    if (shown++ == wanted) break;
+    if (shown == wanted) break;
+    // The first one is what a model follows most: whole, where the others may be cut.
+    const std::size_t most = shown++ == 0 ? options_.section_bytes_max : options_.result_bytes_max;
     out += "call\n" + call_text({.id = {}, .name = call.name, .arguments = one->arguments},
                                 options_.result_bytes_max);
-    out += "result\n" + fenced_lines(shortened(one->result, options_.result_bytes_max));
+    out += "result\n" + fenced_lines(shortened(one->result, most));
   }
   return out;
 }

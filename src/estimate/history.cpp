@@ -27,15 +27,46 @@ double log_variance(double per_100k, std::optional<std::uint64_t> draws) {
   return 1 / std::max(per_100k / 1e5 * static_cast<double>(*draws) + 0.5, 0.5);
 }
 
-struct Mean {
-  ExactSum sum;
-  std::uint64_t count = 0;
-  void add(double value) {
-    sum.add(value);
-    ++count;
+// How replay differed from what happened, on the log scale: biases and the variance of their noise.
+struct Biases {
+  std::vector<double> values, noise;
+  void add(double value, double variance) {
+    values.push_back(value);
+    noise.push_back(variance);
   }
-  [[nodiscard]] double value() const { return sum.value() / static_cast<double>(count); }
 };
+
+// Variance of biases around zero that explains their squares beside their noise: the root of
+// sum of b^2 / (noise + variance) = n (Paule & Mandel 1982). A mean of squares less the mean of
+// noise would let the rarest behaviors decide, whose few draws tell least.
+double bias_variance(const Biases& biases) {
+  constexpr double kFloor = 0.01;  // no pipeline is known to be better than 10%
+  double lo = kFloor, hi = kLogLimit * kLogLimit;
+  const auto too_small = [&](double variance) {
+    ExactSum sum;
+    for (std::size_t i = 0; i < biases.values.size(); ++i) {
+      sum.add(biases.values[i] * biases.values[i] / (biases.noise[i] + variance));
+    }
+    return sum.value() > static_cast<double>(biases.values.size());
+  };
+  if (!too_small(lo)) return kFloor;
+  for (int step = 0; step < 50; ++step) {
+    const double middle = (lo + hi) / 2;
+    (too_small(middle) ? lo : hi) = middle;
+  }
+  return lo;
+}
+
+// Covariance of two biases that were seen together; rows that tell more of both count for more.
+double bias_covariance(const Biases& x, const Biases& y, double x_variance, double y_variance) {
+  ExactSum sum, weights;
+  for (std::size_t i = 0; i < x.values.size(); ++i) {
+    const double weight = 1 / ((x.noise[i] + x_variance) * (y.noise[i] + y_variance));
+    sum.add(weight * x.values[i] * y.values[i]);
+    weights.add(weight);
+  }
+  return sum.value() / weights.value();
+}
 
 // Two zero-mean normals, "barely moved" and "moved", by expectation–maximization.
 void fit_mixture(std::vector<double> changes, HistoryFit& fit) {
@@ -80,7 +111,7 @@ std::optional<HistoryFit> fit_history(std::span<const HistoryRow> rows) {
   HistoryFit fit;
   std::vector<double> changes;
   std::set<std::string> releases;
-  Mean candidate_squares, candidate_noise, deployed_squares, deployed_noise, products;
+  Biases candidate, deployed, candidate_of_pairs, deployed_of_pairs;
   for (const HistoryRow& row : rows) {
     if (!positive(row.previous_per_100k)) continue;
     const double previous = *row.previous_per_100k;
@@ -97,36 +128,35 @@ std::optional<HistoryFit> fit_history(std::span<const HistoryRow> rows) {
     if (change && usable(row.candidate_replayed_per_100k, row.candidate_draws)) {
       candidate_bias =
           log_ratio(*row.candidate_replayed_per_100k, previous, row.candidate_draws) - *change;
-      candidate_squares.add(*candidate_bias * *candidate_bias);
-      candidate_noise.add(log_variance(*row.candidate_replayed_per_100k, row.candidate_draws));
+      candidate.add(*candidate_bias,
+                    log_variance(*row.candidate_replayed_per_100k, row.candidate_draws));
     }
     if (usable(row.deployed_replayed_per_100k, row.deployed_draws)) {
       deployed_bias = log_ratio(*row.deployed_replayed_per_100k, previous, row.deployed_draws);
-      deployed_squares.add(*deployed_bias * *deployed_bias);
-      deployed_noise.add(log_variance(*row.deployed_replayed_per_100k, row.deployed_draws));
+      deployed.add(*deployed_bias,
+                   log_variance(*row.deployed_replayed_per_100k, row.deployed_draws));
     }
-    if (candidate_bias && deployed_bias) products.add(*candidate_bias * *deployed_bias);
+    if (candidate_bias && deployed_bias) {
+      candidate_of_pairs.add(*candidate_bias, candidate.noise.back());
+      deployed_of_pairs.add(*deployed_bias, deployed.noise.back());
+    }
   }
   if (changes.size() < 10) return std::nullopt;
   fit_mixture(changes, fit);
   fit.changes = changes.size();
   fit.releases = releases.size();
-  fit.pairs = products.count;
-  constexpr double kVarianceFloor = 0.01;  // no pipeline is known to be better than 10%
-  if (candidate_squares.count > 0) {
-    fit.candidate_bias_variance =
-        std::max(candidate_squares.value() - candidate_noise.value(), kVarianceFloor);
-  }
-  if (deployed_squares.count > 0) {
-    fit.deployed_bias_variance =
-        std::max(deployed_squares.value() - deployed_noise.value(), kVarianceFloor);
-  }
-  if (products.count > 0) {
+  fit.pairs = candidate_of_pairs.values.size();
+  if (!candidate.values.empty()) fit.candidate_bias_variance = bias_variance(candidate);
+  if (!deployed.values.empty()) fit.deployed_bias_variance = bias_variance(deployed);
+  if (fit.pairs > 0) {
     // Sixty rows can't tell a correlation of 0.9 from a perfect one; trusting too much costs more.
     constexpr double kCorrelationMax = 0.9;
     const double limit =
         kCorrelationMax * std::sqrt(fit.candidate_bias_variance * fit.deployed_bias_variance);
-    fit.covariance = std::clamp(products.value(), 0.0, limit);
+    const double covariance =
+        bias_covariance(candidate_of_pairs, deployed_of_pairs, fit.candidate_bias_variance,
+                        fit.deployed_bias_variance);
+    fit.covariance = std::clamp(covariance, 0.0, limit);
   }
   return fit;
 }

@@ -25,8 +25,11 @@ SplitPart minus(const SplitPart& whole, const SplitPart& part) {
 }
 
 // What labels add to the variance of ln rate: the corrected interval against the screen's own.
+// Where nothing corrects the screen, nothing is known of it, which is not "nothing is added".
 std::optional<double> grader_variance(const Rate& corrected, const Rate& screen) {
-  if (corrected.method == screen.method) return std::nullopt;
+  if (corrected.method == screen.method || corrected.method.starts_with("screen_relative")) {
+    return std::nullopt;
+  }
   const auto with = log_count(corrected), without = log_count(screen);
   if (!with || !without) return std::nullopt;
   return std::max(with->variance - without->variance, 0.0);
@@ -34,13 +37,15 @@ std::optional<double> grader_variance(const Rate& corrected, const Rate& screen)
 
 std::optional<SplitRow> split_row(const SplitInput& input, double events_min) {
   const auto replayed = log_count(input.candidate), actual = log_count(input.actual);
-  if (!replayed || !actual || !input.forecast.per_100k || *input.forecast.per_100k <= 0 ||
+  if (!replayed || !actual || !input.forecast.per_100k ||
       std::max(events(input.candidate), events(input.actual)) < events_min) {
     return std::nullopt;
   }
   SplitRow row;
   row.behavior = input.behavior;
-  const double forecast = std::log(*input.forecast.per_100k / 1e5);
+  // As in scoring: a forecast of nothing is half an event in the actual draws.
+  const double floor = 0.5 / static_cast<double>(*input.actual.n);
+  const double forecast = std::log(std::max(*input.forecast.per_100k / 1e5, floor));
   row.total = SplitPart{forecast - actual->log, std::sqrt(actual->variance)};
   row.shrinkage = SplitPart{forecast - replayed->log, std::sqrt(replayed->variance)};
   row.sampling_sd = std::sqrt(replayed->variance + actual->variance);

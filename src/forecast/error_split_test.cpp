@@ -54,6 +54,11 @@ TEST(RandomEffects, EqualValuesHaveNoSpread) {
   ASSERT_TRUE(found);
   EXPECT_EQ(found->sd, 0);
   EXPECT_EQ(found->sd_interval.lo, 0);
+  // Four values cannot show that there is none: with noise of 0.1 and as far apart as it foretells,
+  // the spread of equal variances v has Q(s²) = 3 v / (v + s²), which is 0.2158 at s² = 12.9 v.
+  EXPECT_GT(found->sd_interval.hi, 0.5);
+  const auto same = random_effects(values, std::array{0.1, 0.1, 0.1, 0.1}, 0.95);
+  EXPECT_NEAR(same->sd_interval.hi * same->sd_interval.hi, 0.1 * (3 / 0.21579528 - 1), 1e-4);
   EXPECT_LT(found->mean_interval.lo, 1);
   EXPECT_FALSE(random_effects(std::array{1.0, 2.0}, std::array{1.0, 1.0}, 0.95));
 }
@@ -94,6 +99,28 @@ TEST(ErrorSplit, LeavesOutWhatWasNeverSeen) {
                         .actual_screen = {}};
   EXPECT_TRUE(split_errors({&rare, 1}).rows.empty());
   EXPECT_EQ(to_json(split_errors({}))["pooled"]["environment"], Json());
+}
+
+// The largest errors must not be the ones that are left out.
+TEST(ErrorSplit, AForecastOfNothingIsHalfAnEvent) {
+  SplitInput input;
+  input.forecast = input.candidate = counted(0, 1000);
+  input.actual = counted(100, 10'000);
+  const ErrorSplit split = split_errors({&input, 1});
+  ASSERT_EQ(split.rows.size(), 1U);
+  EXPECT_NEAR(split.rows[0].total->log, std::log(0.5 / 100.5), 0.01);
+}
+
+TEST(ErrorSplit, AnUncorrectedScreenSaysNothingOfTheGrader) {
+  SplitInput input;
+  input.forecast = input.candidate = input.candidate_screen = counted(1000, 10'000);
+  input.actual = input.actual_screen = counted(900, 10'000);
+  input.candidate_screen.method = input.actual_screen.method = "clopper_pearson";
+  input.candidate.method = input.actual.method = "screen_relative: clopper_pearson";
+  const ErrorSplit split = split_errors({&input, 1});
+  ASSERT_EQ(split.rows.size(), 1U);
+  EXPECT_FALSE(split.rows[0].grader_sd);
+  EXPECT_FALSE(split.grader_sd);
 }
 
 TEST(Predictive, AddsVariancesOnTheLogScale) {

@@ -72,9 +72,9 @@ class Scorer {
     if (!row_.skipped.empty()) return std::move(row_);
     set_effective_counts(row_);
     floor_ = kEventsHalf / row_.effective_n;
-    row_.called = input_.called;
-    const Rate* const old = baseline("persistence");
-    if (row_.called == Moved::kUnknown && old != nullptr) {
+    if (input_.called) {
+      row_.called = *input_.called;
+    } else if (const Rate* const old = baseline("persistence")) {
       row_.called = moved(*input_.forecast.per_100k, *old->per_100k);
     }
     const LogRate law = law_of(input_.forecast);

@@ -35,7 +35,7 @@ struct ForecastActual {
   /// By name: "persistence" (the old rate; directions are against it), "challenging_prompts",
   /// "deployed_replay". One without an interval is scored as a point.
   std::map<std::string, Rate> baselines;
-  Moved called = Moved::kUnknown;  ///< as it was frozen; unknown: forecast over persistence
+  std::optional<Moved> called = {};  ///< as it was frozen; empty: forecast over persistence
 };
 
 struct ScoringOptions {
@@ -57,8 +57,8 @@ struct ScoreRow {
   std::optional<bool> covered;
   std::map<std::string, double> baseline_sme;     ///< compared
   std::map<std::string, double> baseline_regret;  ///< baselines with an interval
-  Moved called = Moved::kUnknown;                 ///< forecast over persistence
-  Moved seen = Moved::kUnknown;                   ///< actual over persistence; compared
+  Moved called = Moved::kUnknown;
+  Moved seen = Moved::kUnknown;  ///< actual over persistence; compared
 };
 
 /// Paired over the compared rows that have the baseline: |ln error| of ours minus the baseline's.

@@ -153,5 +153,13 @@ TEST(CountForecast, IsPoissonWithoutSpreadAndWiderWithIt) {
   EXPECT_TRUE(sharp.holds(0, 1 - 1e-5));
 }
 
+// A forecast that made no call is not given one when it is scored.
+TEST(Scoring, AFrozenCallStandsAsItIs) {
+  ForecastActual input = row(2000, 2000, 1000);
+  EXPECT_EQ(score_forecasts({&input, 1}).rows[0].called, Moved::kUp);
+  input.called = Moved::kUnknown;
+  EXPECT_EQ(score_forecasts({&input, 1}).rows[0].called, Moved::kUnknown);
+}
+
 }  // namespace
 }  // namespace understudy

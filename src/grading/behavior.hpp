@@ -120,8 +120,12 @@ struct Behavior {
 /// is RuleGraders::build's to say.
 [[nodiscard]] Result<Behavior> parse_behavior(std::string_view toml, std::string_view file);
 
-/// Where the file stands, and the files that it names beside it.
+/// Where the file stands.
 [[nodiscard]] std::string behavior_folder(const Behavior& behavior);
+/// The files that it names beside it: of [command], or the table.
+[[nodiscard]] std::vector<std::string> behavior_files(const Behavior& behavior);
+/// The hash of a parsed behavior file together with the bytes of the files that it names.
+[[nodiscard]] Digest behavior_hash(const Behavior& parsed, std::span<const std::string> files);
 
 /// The behaviors that are part of the program, in the order of interface.md.
 [[nodiscard]] const std::vector<Behavior>& built_in_behaviors();

@@ -3,11 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
 #include <iterator>
 #include <set>
 
 #include "base/embedded.hpp"
+#include "base/file.hpp"
 #include "base/text.hpp"
 #include "grading/behavior.hpp"
 #include "grading/behavior_text.hpp"
@@ -74,33 +74,25 @@ std::vector<Behavior> parse_embedded() {
 }
 
 Result<std::string> read_bytes(const std::string& path, std::string_view what) {
-  std::ifstream in(path, std::ios::binary);
-  std::string text;
-  if (in) text.assign(std::istreambuf_iterator<char>(in), {});
-  if (!in || in.bad()) {
+  auto text = file_bytes(path);
+  if (!text) {
     return unexpected(ErrorCode::kUsage, fmt::format("cannot read {}", what),
                       ErrorContext{path, std::nullopt, std::nullopt});
   }
-  return text;
+  return *std::move(text);
 }
 
 Result<Behavior> read_file(const std::string& path) {
   UNDERSTUDY_TRY(const std::string text, read_bytes(path, "this behavior file"));
   UNDERSTUDY_TRY(Behavior behavior, parse_behavior(text, path));
-  std::vector<std::string> files;
-  if (behavior.command) files = behavior.command->files;
-  if (behavior.table) files.push_back(behavior.table->path);
-  if (files.empty()) return behavior;
-  // Another program or table is another grader, whatever the behavior file says.
-  Sha256 hash;
-  hash.field(as_bytes(behavior.hash));
-  for (const std::string& file : files) {
-    UNDERSTUDY_TRY(const std::string bytes,
+  std::vector<std::string> contents;
+  for (const std::string& file : behavior_files(behavior)) {
+    UNDERSTUDY_TRY(std::string bytes,
                    read_bytes(behavior_folder(behavior) + "/" + file,
                               fmt::format("this file, which {} names", behavior.id)));
-    hash.field(bytes);
+    contents.push_back(std::move(bytes));
   }
-  behavior.hash = hash.finish();
+  behavior.hash = behavior_hash(behavior, contents);
   return behavior;
 }
 
@@ -126,6 +118,22 @@ bool is_path(const std::string& name) {
 std::string behavior_folder(const Behavior& behavior) {
   const std::size_t slash = behavior.file.find_last_of('/');
   return slash == std::string::npos ? "." : behavior.file.substr(0, slash);
+}
+
+std::vector<std::string> behavior_files(const Behavior& behavior) {
+  std::vector<std::string> files;
+  if (behavior.command) files = behavior.command->files;
+  if (behavior.table) files.push_back(behavior.table->path);
+  return files;
+}
+
+// Another program or table is another grader, whatever the behavior file says.
+Digest behavior_hash(const Behavior& parsed, std::span<const std::string> files) {
+  if (files.empty()) return parsed.hash;
+  Sha256 hash;
+  hash.field(as_bytes(parsed.hash));
+  for (const std::string& bytes : files) hash.field(bytes);
+  return hash.finish();
 }
 
 const std::vector<Behavior>& built_in_behaviors() {

@@ -21,8 +21,12 @@ class ChatProtocol {
   virtual ~ChatProtocol() = default;
   /// Appended to the base URL: "/chat/completions".
   [[nodiscard]] virtual std::string path() const = 0;
-  /// Header lines, the key included where there is one.
-  [[nodiscard]] virtual std::vector<std::string> headers(const std::string& key) const = 0;
+  /// Header lines, the key included where there is one: as a bearer token, unless overridden.
+  [[nodiscard]] virtual std::vector<std::string> headers(const std::string& key) const {
+    std::vector<std::string> lines = {"Content-Type: application/json"};
+    if (!key.empty()) lines.push_back("Authorization: Bearer " + key);
+    return lines;
+  }
   /// Fails with kInput when the request can't be written for this API (tools that are not JSON).
   [[nodiscard]] virtual Result<std::string> request_body(const ChatRequest& request) = 0;
   /// The body of a 200. Failures: kNotJson, kUnexpectedBody, kErrorInBody.

@@ -4,12 +4,14 @@
 
 #include <algorithm>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <utility>
 
+#include "base/child_process.hpp"
+#include "base/sandbox.hpp"
 #include "model/answer_json.hpp"
-#include "model/sandboxed_process.hpp"
 
 namespace understudy {
 namespace {
@@ -17,16 +19,19 @@ namespace {
 // More failures in a row without a single answer than it takes to find the one that a process
 // chokes on: it chokes on everything.
 constexpr int kFailuresMax = 12;
+constexpr std::uint64_t kMemoryBytes = std::uint64_t{8} << 30;  // a model may be in there
 
 using Batch = std::vector<ChatRequest>;
 
 class CommandModel final : public ChatModel {
  public:
-  CommandModel(CommandOptions options, const Clock& clock)
-      : options_(std::move(options)),
-        clock_(clock),
-        argv_(SandboxedProcess::sandbox(options_.folder, options_.files)) {
-    argv_.insert(argv_.end(), options_.argv.begin(), options_.argv.end());
+  CommandModel(CommandOptions options, SandboxFolder folder, const Clock& clock)
+      : options_(std::move(options)), folder_(std::move(folder)), clock_(clock) {
+    SandboxOptions sandbox;
+    sandbox.mounts = {{.host = folder_.path(), .inside = "/grader"}};
+    sandbox.folder = "/grader";
+    sandbox.memory_bytes = kMemoryBytes;
+    process_options_ = sandboxed(sandbox, options_.argv);
   }
 
   [[nodiscard]] std::string identity() const override {
@@ -72,24 +77,30 @@ class CommandModel final : public ChatModel {
     running_ = std::move(batches_.front());
     batches_.pop_front();
     if (failures_ >= kFailuresMax) return end_all(last_failure_);
-    std::string input;
+    std::string& input = process_options_.input;
+    input.clear();
     for (const ChatRequest& request : running_) input += request.messages.back().content + "\n";
     output_.clear();
     heard_us_ = clock_.now_us();
-    auto started = SandboxedProcess::start(argv_, input);
+    auto started = ChildProcess::start(process_options_);
     if (!started) return fail(FailureReason::kConnection);
     process_.emplace(std::move(*started));
+    writes_ = true;
   }
 
   void watch(int timeout_ms) {
+    const std::int64_t deadline_ms = clock_.now_ms() + timeout_ms;
     const std::size_t before = output_.size();
-    process_->read(timeout_ms, output_);
+    std::optional<int> end;
+    if (writes_)
+      writes_ = process_->read(output_, clock_, deadline_ms) != ChildProcess::Io::kClosed;
+    if (!writes_) end = process_->wait(clock_, deadline_ms);
     if (output_.size() > before) heard_us_ = clock_.now_us();
     if (output_.size() > options_.answer_bytes_max * running_.size()) {
       return fail(FailureReason::kBodyTooLarge);
     }
-    if (process_->ended()) {
-      if (!process_->succeeded()) return fail(FailureReason::kConnection);
+    if (end) {
+      if (*end != 0) return fail(FailureReason::kConnection);
       take_answers();
       // It ended well, and says nothing of what is left.
       return end_all(garbage_ ? FailureReason::kNotJson : FailureReason::kUnexpectedBody);
@@ -156,12 +167,14 @@ class CommandModel final : public ChatModel {
   }
 
   CommandOptions options_;
+  SandboxFolder folder_;  ///< copies of the program's files
   const Clock& clock_;
-  std::vector<std::string> argv_;
+  ChildOptions process_options_;
   std::vector<ChatRequest> fresh_;
   std::deque<Batch> batches_;  ///< to be run before what is fresh
   Batch running_;
-  std::optional<SandboxedProcess> process_;
+  std::optional<ChildProcess> process_;
+  bool writes_ = false;  ///< its output may go on
   std::string output_;
   std::int64_t heard_us_ = 0;
   bool garbage_ = false;
@@ -173,28 +186,33 @@ class CommandModel final : public ChatModel {
   AnswerReader reader_;
 };
 
-Result<void> check_sandbox(const Clock& clock) {
-  std::vector<std::string> argv = SandboxedProcess::sandbox("", {});
-  argv.emplace_back("true");
-  auto probe = SandboxedProcess::start(argv, "");
-  std::string output;
-  const std::int64_t begun_us = clock.now_us();
-  constexpr std::int64_t kMostUs = 10'000'000;
-  while (probe && !probe->ended() && clock.now_us() - begun_us < kMostUs) probe->read(100, output);
-  if (probe && probe->ended() && probe->succeeded()) return {};
-  return unexpected(ErrorCode::kUsage,
-                    "a command grader runs only in a sandbox without network, which this system "
-                    "does not offer: install bubblewrap (Debian: bubblewrap), and allow user "
-                    "namespaces (sysctl kernel.unprivileged_userns_clone=1), or grade with a judge "
-                    "or a verdict table instead");
+// The program's files where it may read them whoever it runs as, and nothing else of their folder.
+Result<SandboxFolder> copies_of(const CommandOptions& options) {
+  namespace fs = std::filesystem;
+  UNDERSTUDY_TRY(SandboxFolder folder, SandboxFolder::create());
+  for (const std::string& file : options.files) {
+    const fs::path from = fs::path(options.folder) / file;
+    const fs::path to = fs::path(folder.path()) / file;
+    std::error_code failed;
+    fs::create_directories(to.parent_path(), failed);
+    fs::copy_file(from, to, failed);
+    if (failed) {
+      return unexpected(ErrorCode::kUsage, "cannot read this file of a command grader",
+                        {.file = from.string(), .line = {}, .byte_offset = {}});
+    }
+  }
+  UNDERSTUDY_CHECK(folder.hand_over());
+  return folder;
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ChatModel>> make_command_model(CommandOptions options, const Clock& clock) {
   UNDERSTUDY_ASSERT(!options.argv.empty() && options.requests_per_process > 0);
-  UNDERSTUDY_CHECK(check_sandbox(clock));
-  return std::unique_ptr<ChatModel>(std::make_unique<CommandModel>(std::move(options), clock));
+  UNDERSTUDY_CHECK(sandbox_available(clock));
+  UNDERSTUDY_TRY(SandboxFolder folder, copies_of(options));
+  return std::unique_ptr<ChatModel>(
+      std::make_unique<CommandModel>(std::move(options), std::move(folder), clock));
 }
 
 }  // namespace understudy

@@ -3,10 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
+#include "base/file.hpp"
 #include "base/hash.hpp"
 #include "model/llama_model.hpp"
 
@@ -55,14 +54,13 @@ Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const Mode
 Result<std::unique_ptr<ChatModel>> make_recorded(const ModelSpec& spec,
                                                  const ModelOptions& options) {
   if (options.recorded) return make_recorded_model(spec.text, options.recorded);
-  std::ifstream file(spec.name, std::ios::binary);
-  if (!file) {
+  const auto text = file_bytes(spec.name);
+  if (!text) {
     return unexpected(ErrorCode::kInput, "recorded answers: can't read this file",
                       {.file = spec.name, .line = {}, .byte_offset = {}});
   }
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  UNDERSTUDY_TRY(RecordedDraws draws, parse_recorded(text, spec.name));
-  std::string identity = fmt::format("{} sha256:{}", spec.text, hex(sha256(text)));
+  UNDERSTUDY_TRY(RecordedDraws draws, parse_recorded(*text, spec.name));
+  std::string identity = fmt::format("{} sha256:{}", spec.text, hex(sha256(*text)));
   return make_recorded_model(
       std::move(identity),
       [draws = std::move(draws)](std::uint64_t prefix, std::uint32_t draw,

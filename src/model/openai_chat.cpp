@@ -112,12 +112,6 @@ class OpenAiChat final : public ChatProtocol {
 
   [[nodiscard]] std::string path() const override { return "/chat/completions"; }
 
-  [[nodiscard]] std::vector<std::string> headers(const std::string& key) const override {
-    std::vector<std::string> lines = {"Content-Type: application/json"};
-    if (!key.empty()) lines.push_back("Authorization: Bearer " + key);
-    return lines;
-  }
-
   [[nodiscard]] Result<std::string> request_body(const ChatRequest& request) override {
     std::string out = R"({"model":)";
     append_json_string(out, model_);

@@ -43,12 +43,6 @@ class OpenAiResponses final : public ChatProtocol {
 
   [[nodiscard]] std::string path() const override { return "/responses"; }
 
-  [[nodiscard]] std::vector<std::string> headers(const std::string& key) const override {
-    std::vector<std::string> lines = {"Content-Type: application/json"};
-    if (!key.empty()) lines.push_back("Authorization: Bearer " + key);
-    return lines;
-  }
-
   [[nodiscard]] Result<std::string> request_body(const ChatRequest& request) override {
     Json body = {{"model", model_}, {"input", input_items(request.messages)}, {"store", false}};
     const SamplingOptions& sampling = request.sampling;

@@ -67,22 +67,6 @@ std::size_t count_of(const ReportView& view, Finding finding) {
                     [finding](const BehaviorView& b) { return b.finding == finding; }));
 }
 
-std::string head(const Names& names) {
-  // Only this page's own style is let in: no script, no image, no font, no connection, no form.
-  // Even markup that got past the escaping would do nothing.
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-      "style-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"referrer\" content=\"no-referrer\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n"
-      "<title>{}: {} in place of {}</title>\n<style>{}</style></head>\n",
-      base64(as_bytes(sha256(stylesheet()))),
-      html_line(names.study.empty() ? "Study" : names.study), html_line(names.candidate),
-      html_line(names.deployed), stylesheet());
-}
-
 std::string tiles(const ReportView& view) {
   constexpr std::array<std::pair<Finding, std::string_view>, 5> kTiles = {
       {{Finding::kWorse, "surely more often"},
@@ -266,10 +250,27 @@ std::string methods_section(const ReportView& view, const HtmlOptions& options) 
 
 }  // namespace
 
+std::string page_head(const std::string& title) {
+  // Only this page's own style is let in: no script, no image, no font, no connection, no form.
+  // Even markup that got past the escaping would do nothing.
+  return fmt::format(
+      "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+      "style-src 'sha256-{}'; base-uri 'none'; form-action 'none'\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta name=\"referrer\" content=\"no-referrer\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n"
+      "<title>{}</title>\n<style>{}</style></head>\n",
+      base64(as_bytes(sha256(stylesheet()))), html_line(title), stylesheet());
+}
+
 Result<std::string> html_report(const Json& report, const HtmlOptions& options) {
   UNDERSTUDY_TRY(const ReportView view, report_view(report));
   const Names names = names_of(view, options);
-  std::string out = head(names) + "<body>\n";
+  std::string out =
+      page_head(fmt::format("{}: {} in place of {}", names.study.empty() ? "Study" : names.study,
+                            names.candidate, names.deployed)) +
+      "<body>\n";
   out += page_header(view, names);
   out += "<main>\n" + rates_section(view) + limits_section(view) + counts_section(view);
   out += behaviors_section(view, options) + reading_section(view) + methods_section(view, options);

@@ -23,18 +23,6 @@ std::string_view mark(Finding finding) {
   return "";
 }
 
-std::string rate_cell(const std::optional<RateView>& rate, std::string_view label) {
-  std::string body = "unknown";
-  if (rate && rate->hi && rate->per_100k && rate->lo) {
-    const IntervalText text = interval_text(*rate->per_100k, *rate->lo, *rate->hi);
-    body = fmt::format("<b>{}</b> <span class=\"interval\">({}–{})</span>", html_line(text.value),
-                       html_line(text.lo), html_line(text.hi));
-  } else if (rate && rate->hi) {
-    body = html_line(rate_text(*rate, {}));
-  }
-  return fmt::format(R"(<td class="rate" data-label="{}">{}</td>)", label, body);
-}
-
 std::string name_cell(const BehaviorView& behavior) {
   const std::string id = html_id(behavior.name);
   if (behavior.title.empty()) {
@@ -75,6 +63,18 @@ std::string not_measured_row(const ReportView& view, std::size_t columns) {
 }
 
 }  // namespace
+
+std::string rate_cell(const std::optional<RateView>& rate, std::string_view label) {
+  std::string body = "unknown";
+  if (rate && rate->hi && rate->per_100k && rate->lo) {
+    const IntervalText text = interval_text(*rate->per_100k, *rate->lo, *rate->hi);
+    body = fmt::format("<b>{}</b> <span class=\"interval\">({}–{})</span>", html_line(text.value),
+                       html_line(text.lo), html_line(text.hi));
+  } else if (rate && rate->hi) {
+    body = html_line(rate_text(*rate, {}));
+  }
+  return fmt::format(R"(<td class="rate" data-label="{}">{}</td>)", label, body);
+}
 
 std::string_view finding_title(Finding finding) {
   switch (finding) {

@@ -10,6 +10,10 @@
 
 namespace understudy {
 
+/// Everything before <body>, for every page.
+[[nodiscard]] std::string page_head(const std::string& title);
+/// <td>: rate and interval; the label is for narrow screens.
+[[nodiscard]] std::string rate_cell(const std::optional<RateView>& rate, std::string_view label);
 /// "deployed" → "Deployed (logged)" and so on.
 [[nodiscard]] std::string arm_title(std::string_view arm);
 /// "What is surely worse" and the like: heading of a group of behaviors.

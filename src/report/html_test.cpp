@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/text.hpp"
+#include "report/html_forecast.hpp"
 #include "report/html_text.hpp"
 #include "report/numbers.hpp"
 #include "report/plot.hpp"
@@ -320,7 +321,7 @@ TEST(AxisFor, HoldsEveryRateAndHasTwoDecades) {
   const LogAxis axis = axis_for(*report_view(testdata::report()));
   EXPECT_EQ(axis.first, 0);
   EXPECT_EQ(axis.last, 5);
-  const LogAxis empty = axis_for({});
+  const LogAxis empty = axis_for(ReportView());
   EXPECT_GE(empty.last - empty.first, 2);
 }
 
@@ -333,6 +334,61 @@ TEST(IntervalSvg, AnUnseenRateHasAnArrowAndNoMark) {
   EXPECT_THAT(svg, HasSubstr("<path"));
   EXPECT_THAT(svg, Not(HasSubstr("<circle")));
   EXPECT_THAT(svg, HasSubstr("candidate 0 (0–2,000)"));
+}
+
+// --- Forecast and verification
+
+Json frozen(const char* name) {
+  return *parse_json(testdata::read(std::string("tests/cases/report/") + name + ".json"));
+}
+
+TEST(HtmlForecast, ShowsRateIntervalBaselineAndCall) {
+  const Json forecast = frozen("forecast");
+  const std::string html = html_forecast(forecast);
+  EXPECT_EQ(html, html_forecast(forecast));
+  for (const Json& one : forecast["estimates"]["behaviors"]) {
+    EXPECT_THAT(html, HasSubstr(html_name(one["behavior"].get<std::string>())));
+  }
+  EXPECT_THAT(html, HasSubstr(forecast["commitment"].get<std::string>()));
+  EXPECT_THAT(html, HasSubstr("▲ more often"));
+  EXPECT_THAT(html, HasSubstr("data-label=\"Old rate\""));
+  EXPECT_THAT(html, HasSubstr("data-label=\"Replayed\""));
+  EXPECT_THAT(html, Not(HasSubstr("<script")));
+}
+
+TEST(HtmlVerification, ShowsOutcomeAndWaterfall) {
+  const Json verification = frozen("verification");
+  const std::string html = html_verification(verification);
+  for (const char* step : {"The rest", "Prefix shift", "Environment", "Shrinkage", "Sampling"}) {
+    EXPECT_THAT(html, HasSubstr(step));
+  }
+  const Json& environment = verification["error_split"]["pooled"]["environment"];
+  EXPECT_THAT(html, HasSubstr(factor_text(environment, "mean_log")));
+  EXPECT_THAT(html, HasSubstr("class=\"bar\""));
+  EXPECT_THAT(html, HasSubstr("median error of the old rate"));
+  // Without a part the step is there, and says so; without any pooled part so does the section.
+  Json changed = verification;
+  changed["error_split"]["pooled"]["prefix_shift"] = nullptr;
+  EXPECT_THAT(html_verification(changed), HasSubstr("not measured"));
+  changed["error_split"]["pooled"]["total"] = nullptr;
+  EXPECT_THAT(html_verification(changed), HasSubstr("none can be pooled"));
+}
+
+TEST(HtmlVerification, TextOfOthersStaysText) {
+  const std::string text = "<script>alert(1)</script>\"'&";
+  Json forecast = frozen("forecast");
+  forecast["models"]["candidate"]["model"] = text;
+  forecast["estimates"]["behaviors"][0]["behavior"] = text;
+  forecast["commitment"] = text;
+  EXPECT_THAT(html_forecast(forecast), Not(HasSubstr("<script")));
+  Json verification = frozen("verification");
+  verification["release"] = text;
+  verification["rows"][0]["behavior"] = text;
+  verification["rows"][1]["skipped"] = text;
+  verification["rows"][1]["covered"] = nullptr;
+  verification["error_split"]["rows"][0]["behavior"] = text;
+  verification["notes"].push_back({{"code", text}, {"text", text}});
+  EXPECT_THAT(html_verification(verification), Not(HasSubstr("<script")));
 }
 
 }  // namespace

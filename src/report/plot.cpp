@@ -16,14 +16,8 @@ namespace {
 // Room at both ends, in percent, so that marks and labels at the limits are not cut.
 constexpr double kMargin = 3;
 
-struct Lane {
-  int y;                 ///< center, in pixels of the row's height
-  std::string_view css;  ///< class of the group
-  bool filled;
-  double radius;
-};
-
-void append_lane(std::string& out, const RateView& rate, const LogAxis& axis, const Lane& lane) {
+void append_lane(std::string& out, const PlotLane& lane, const LogAxis& axis) {
+  const RateView& rate = lane.rate;
   if (!rate.hi) return;
   const double lo = rate.lo.value_or(0);
   const bool open = axis.position(lo) <= kMargin && lo < std::pow(10.0, axis.first);
@@ -68,16 +62,26 @@ double LogAxis::position(double per_100k) const {
   return kMargin + (100 - 2 * kMargin) * std::clamp(share, 0.0, 1.0);
 }
 
-LogAxis axis_for(const ReportView& view) {
+LogAxis axis_for(const std::vector<RateView>& rates) {
   double smallest = 1e5;
   double largest = 1;
-  const auto include = [&](const std::optional<RateView>& rate) {
-    if (!rate) return;
-    for (const auto& value : {rate->per_100k, rate->lo, rate->hi}) {
+  for (const RateView& rate : rates) {
+    for (const auto& value : {rate.per_100k, rate.lo, rate.hi}) {
       if (!value || *value <= 0) continue;
       smallest = std::min(smallest, *value);
       largest = std::max(largest, *value);
     }
+  }
+  LogAxis axis;
+  axis.last = std::clamp(static_cast<int>(std::ceil(std::log10(largest))), 1, 5);
+  axis.first = std::clamp(static_cast<int>(std::floor(std::log10(smallest))), -1, axis.last - 2);
+  return axis;
+}
+
+LogAxis axis_for(const ReportView& view) {
+  std::vector<RateView> rates;
+  const auto include = [&](const std::optional<RateView>& rate) {
+    if (rate) rates.push_back(*rate);
   };
   for (const BehaviorView& behavior : view.behaviors) {
     if (behavior.finding == Finding::kNotMeasured) continue;
@@ -85,10 +89,7 @@ LogAxis axis_for(const ReportView& view) {
     include(behavior.now_replay);
     include(behavior.next);
   }
-  LogAxis axis;
-  axis.last = std::clamp(static_cast<int>(std::ceil(std::log10(largest))), 1, 5);
-  axis.first = std::clamp(static_cast<int>(std::floor(std::log10(smallest))), -1, axis.last - 2);
-  return axis;
+  return axis_for(rates);
 }
 
 std::string axis_svg(const LogAxis& axis) {
@@ -111,35 +112,38 @@ std::string interval_svg(const BehaviorView& behavior, const LogAxis& axis) {
   if (behavior.now_replay) words += ", replayed " + rate_text(*behavior.now_replay, style);
   words +=
       ", candidate " + (behavior.next ? rate_text(*behavior.next, style) : std::string("unknown"));
+  std::vector<PlotLane> lanes;
+  if (behavior.now) lanes.push_back({*behavior.now, 9, "now", false, 4});
+  if (behavior.now_replay) lanes.push_back({*behavior.now_replay, 18, "replay", false, 2.5});
+  if (behavior.next) {
+    lanes.push_back({*behavior.next, 27, finding_class(behavior.finding), true, 4.5});
+  }
+  return lanes_svg(behavior.name, words, lanes, axis);
+}
+
+std::string lanes_svg(std::string_view name, std::string_view words,
+                      const std::vector<PlotLane>& lanes, const LogAxis& axis) {
   std::string out = fmt::format(R"(<svg class="strip" width="100%" height="36" role="img">)"
                                 R"(<title>{}</title><desc>{}</desc>)",
-                                html_line(behavior.name), html_line(words));
+                                html_line(name), html_line(words));
   append_grid(out, axis, "0", "36");
-  if (behavior.now) {
-    append_lane(out, *behavior.now, axis, {.y = 9, .css = "now", .filled = false, .radius = 4});
-  }
-  if (behavior.now_replay) {
-    append_lane(out, *behavior.now_replay, axis,
-                {.y = 18, .css = "replay", .filled = false, .radius = 2.5});
-  }
-  if (behavior.next) {
-    append_lane(out, *behavior.next, axis,
-                {.y = 27, .css = finding_class(behavior.finding), .filled = true, .radius = 4.5});
-  }
+  for (const PlotLane& lane : lanes) append_lane(out, lane, axis);
   return out + "</svg>";
 }
 
+std::string legend_key(std::string_view css, std::string_view mark, std::string_view text) {
+  return fmt::format(
+      R"(<span class="key"><svg width="34" height="12" aria-hidden="true"><g class="{}">)"
+      R"(<line x1="2" x2="32" y1="6" y2="6"/><circle cx="17" cy="6" r="4" class="{}"/></g></svg>)"
+      R"({}</span>)",
+      css, mark, text);
+}
+
 std::string legend_html(bool with_replay) {
-  const auto key = [](std::string_view css, std::string_view mark, std::string_view text) {
-    return fmt::format(
-        R"(<span class="key"><svg width="34" height="12" aria-hidden="true"><g class="{}">)"
-        R"(<line x1="2" x2="32" y1="6" y2="6"/><circle cx="17" cy="6" r="4" class="{}"/></g></svg>)"
-        R"({}</span>)",
-        css, mark, text);
-  };
-  std::string out = R"(<p class="legend">)" + key("now", "ring", "deployed model, logged answers");
-  if (with_replay) out += key("replay", "ring", "deployed model, replayed");
-  out += key("undecided", "dot", "candidate");
+  std::string out =
+      R"(<p class="legend">)" + legend_key("now", "ring", "deployed model, logged answers");
+  if (with_replay) out += legend_key("replay", "ring", "deployed model, replayed");
+  out += legend_key("undecided", "dot", "candidate");
   return out +
          R"(<span class="key">line: interval; arrow: down to zero; logarithmic axis</span></p>)";
 }

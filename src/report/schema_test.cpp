@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cstdlib>
 #include <fstream>
 
@@ -38,6 +39,42 @@ TEST(ReportSchema, SeesWhatBreaksTheContract) {
   EXPECT_TRUE(violated_by("/counts/draws/candidate/failed/timeout", -1));
   EXPECT_FALSE(violated_by("/behaviors/0/candidate/screen/per_100k", nullptr));
   EXPECT_FALSE(violated_by("/added_later", 1)) << "the document itself is open";
+}
+
+struct Contract {
+  const char* name;
+  const char* place;  // a change there breaks it
+};
+// Both as they came out of a study: a judge, a replay of either model, `verify --replay`.
+constexpr std::array<Contract, 8> kContracts = {
+    {{"forecast", "/estimates/behaviors/0/direction_called"},
+     {"forecast", "/baselines/0/persistence/per_100k"},
+     {"forecast", "/estimates/spread/shift_source"},
+     {"forecast", "/digests/spare"},
+     {"forecast", "/spare"},
+     {"verification", "/rows/0/direction_seen"},
+     {"verification", "/error_split/pooled/environment/mean_log"},
+     {"verification", "/notes/0/code"}}};
+
+Json document(const std::string& name) {
+  return *parse_json(testdata::read("tests/cases/report/" + name + ".json"));
+}
+Json schema(const std::string& name) {
+  return *parse_json(testdata::read("docs/formats/" + name + ".schema.json"));
+}
+
+TEST(ForecastSchemas, DescribeWhatIsWritten) {
+  for (const char* name : {"forecast", "verification"}) {
+    EXPECT_THAT(schema_violations(schema(name), document(name)), IsEmpty()) << name;
+  }
+}
+
+TEST(ForecastSchemas, SeeWhatBreaksTheContract) {
+  for (const Contract& contract : kContracts) {
+    Json changed = document(contract.name);
+    changed[Json::json_pointer(contract.place)] = "sideways";
+    EXPECT_FALSE(schema_violations(schema(contract.name), changed).empty()) << contract.place;
+  }
 }
 
 TEST(SchemaViolations, NameThePlaceAndNeverTheValue) {

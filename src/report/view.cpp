@@ -60,18 +60,7 @@ ReasonCounts reasons(const Json& object, std::string_view key) {
 }
 
 std::optional<RateView> rate(const Json& object, std::string_view key) {
-  const Json& value = member(object, key);
-  if (!value.is_object()) return std::nullopt;
-  RateView out;
-  out.per_100k = number(value, "per_100k");
-  out.lo = number(value, "lo");
-  out.hi = number(value, "hi");
-  out.level = number(value, "level").value_or(0.95);
-  out.n = number(value, "n");
-  out.k = number(value, "k");
-  out.method = text(value, "method");
-  if (!out.per_100k && !out.hi) return std::nullopt;
-  return out;
+  return rate_view(member(object, key));
 }
 
 ArmRates arm_rates(const Json& behavior, std::string_view arm) {
@@ -304,6 +293,20 @@ const ArmView* ReportView::arm(std::string_view name) const {
     if (candidate.name == name) return &candidate;
   }
   return nullptr;
+}
+
+std::optional<RateView> rate_view(const Json& value) {
+  if (!value.is_object()) return std::nullopt;
+  RateView out;
+  out.per_100k = number(value, "per_100k");
+  out.lo = number(value, "lo");
+  out.hi = number(value, "hi");
+  out.level = number(value, "level").value_or(0.95);
+  out.n = number(value, "n");
+  out.k = number(value, "k");
+  out.method = text(value, "method");
+  if (!out.per_100k && !out.hi) return std::nullopt;
+  return out;
 }
 
 Result<ReportView> report_view(const Json& report) {

@@ -169,6 +169,9 @@ struct ReportView {
   [[nodiscard]] const ArmView* arm(std::string_view name) const;
 };
 
+/// A rate object of any of our documents; empty where neither rate nor upper end is known.
+[[nodiscard]] std::optional<RateView> rate_view(const Json& rate);
+
 /// kMismatch where the document is not an understudy.report/1; members that are absent or null are
 /// empty in the view. All text is as in the document: whoever shows it escapes it.
 [[nodiscard]] Result<ReportView> report_view(const Json& report);

@@ -35,14 +35,27 @@ Weighed weigh(const std::vector<Measured>& all, double spread) {
   return out;
 }
 
-// The spread at which Q falls to `target`; 0 where it is below already. Q falls with the spread.
-double spread_at(const std::vector<Measured>& all, double target) {
-  if (weigh(all, 0).q <= target) return 0;
+// Q at this spread of values that lie as far from each other as their noise alone foretells.
+double q_of_noise(const std::vector<Measured>& all, double spread) {
+  double weight = 0, noise = 0, shared = 0;
+  for (const Measured& one : all) {
+    const double w = 1 / (one.variance + spread);
+    weight += w;
+    noise += w * one.variance;
+    shared += w * w * one.variance;
+  }
+  return noise - shared / weight;
+}
+
+// The spread at which Q, which falls with it, is down at `target`; 0 where it is below already.
+template <class Q>
+double spread_at(const Q& q, double target) {
+  if (q(0) <= target) return 0;
   double lo = 0, hi = 1;
-  while (weigh(all, hi).q > target && hi < 1e12) hi *= 2;
+  while (q(hi) > target && hi < 1e12) hi *= 2;
   for (int step = 0; step < 200; ++step) {
     const double middle = (lo + hi) / 2;
-    (weigh(all, middle).q > target ? lo : hi) = middle;
+    (q(middle) > target ? lo : hi) = middle;
   }
   return (lo + hi) / 2;
 }
@@ -64,17 +77,20 @@ std::optional<RandomEffects> random_effects(std::span<const double> values,
   });
   const double freedom = static_cast<double>(all.size()) - 1;
   const double tail = (1 - level) / 2;
-  const double spread = spread_at(all, freedom);
+  const auto q = [&](double spread) { return weigh(all, spread).q; };
+  const auto noise = [&](double spread) { return q_of_noise(all, spread); };
+  const double spread = spread_at(q, freedom);
   const Weighed at = weigh(all, spread);
   const double reach =
       student_quantile(freedom, 1 - tail) * std::sqrt(std::max(at.q / freedom, 1.0) / at.weight);
   // χ² with f degrees of freedom is Gamma(f/2, 2).
   const double high = gamma_quantile(freedom / 2, 2, 1 - tail);
   const double low = gamma_quantile(freedom / 2, 2, tail);
+  const double upper = std::max(spread_at(q, low), q(0) < freedom ? spread_at(noise, low) : 0);
   return RandomEffects{at.mean,
                        {at.mean - reach, at.mean + reach},
                        std::sqrt(spread),
-                       {std::sqrt(spread_at(all, high)), std::sqrt(spread_at(all, low))}};
+                       {std::sqrt(spread_at(q, high)), std::sqrt(upper)}};
 }
 
 }  // namespace understudy

@@ -213,6 +213,9 @@ void score_release(const ReleaseWorld& world, const std::string& name,
   split.history = fit_history(release.history_split);
   const auto shrunk = estimate_behaviors(release.spent_on_candidate, spent);
   const auto pivoted = estimate_behaviors(release.split, split);
+  // What `plan` advises: the old model is replayed where past releases say that this helps.
+  const bool replays_old = split.history && split.history->pivots();
+  const auto fitted = replays_old ? pivoted : estimate_behaviors(release.spent_on_candidate, split);
   // The same half budget with the old model's replay thrown away: what pivoting itself brings.
   std::vector<BehaviorInput> half_inputs = release.split;
   for (BehaviorInput& input : half_inputs) input.arm(Arm::kDeployedReplay).reset();
@@ -231,6 +234,7 @@ void score_release(const ReleaseWorld& world, const std::string& name,
     add("forecast", outcome_of(shrunk[i].forecast, truth, 0, shrunk[i]));
     add("forecast_half", outcome_of(half[i].forecast, truth, 0, half[i]));
     add("forecast_pivot", outcome_of(pivoted[i].forecast, truth, 0, pivoted[i]));
+    add("forecast_fitted", outcome_of(fitted[i].forecast, truth, 0, fitted[i]));
   }
   for (const auto& [estimator, sum] : sums) {
     scores[estimator].add_release(sum < sums["persistence"]);
@@ -314,9 +318,9 @@ std::vector<std::string> world_names() {
 }
 
 std::vector<std::string> estimator_names() {
-  return {"perfect_judge", "naive",         "rogan_gladen",   "persistence",
-          "ratio_pivot",   "corrected",     "forecast",       "risk_corrected",
-          "risk_forecast", "forecast_half", "forecast_pivot", "placebo_widened"};
+  return {"perfect_judge",  "naive",           "rogan_gladen",   "persistence",   "ratio_pivot",
+          "corrected",      "forecast",        "risk_corrected", "risk_forecast", "forecast_half",
+          "forecast_pivot", "forecast_fitted", "placebo_widened"};
 }
 
 Result<std::vector<CalibrationRow>> calibrate(

@@ -93,28 +93,8 @@ std::string looped(std::string_view sentence) {
 
 std::map<std::string, Plant, std::less<>> make_plants() {
   std::map<std::string, Plant, std::less<>> plants;
-  for (const std::string_view behavior : {"confirmation_hacking",
-                                          "misrepresented_completion",
-                                          "fabricated_facts",
-                                          "concealed_uncertainty",
-                                          "mental_health",
-                                          "harassment",
-                                          "sexual_content",
-                                          "violent_wrongdoing",
-                                          "nonviolent_wrongdoing",
-                                          "biological_risk",
-                                          "violence",
-                                          "extremism",
-                                          "emotional_reliance",
-                                          "self_harm",
-                                          "hate",
-                                          "circumvented_restrictions",
-                                          "destructive_action",
-                                          "unauthorized_data_transfer",
-                                          "reward_hacking",
-                                          "credential_harvesting",
-                                          "deception"}) {
-    plants.emplace(behavior, stand_in(behavior));
+  for (const Behavior& behavior : built_in_behaviors()) {
+    if (!behavior.rule) plants.emplace(behavior.id, stand_in(behavior.id));
   }
   plants["promised_background_task"] = {
       Place::kSentence,

@@ -73,6 +73,7 @@ for seed in (1, 2, 3):
         write_known(study / "known.jsonl")
         scenario = str(folder / "scenario.toml")
         with program.mock_server("--scenario", scenario, "--seed", str(seed)) as server:
+            planned = program.understudy("plan", study, "--json", "--display", "none", server=server)
             done = program.understudy(
                 "run", study, "--json", "--display", "none", server=server, timeout=1200
             )
@@ -109,8 +110,10 @@ for seed in (1, 2, 3):
             f"  corrected {rate['lo']:6.1f}–{rate['hi']:<7.1f}{'' if holds else ' MISSES'}"
             f"  {rate['method']}  missed ≤ {bound:.0f}"
         )
-    models = asked.get("by_model", asked.get("models", {}))
-    program.check(models.get("oracle", oracle_calls) == oracle_calls, f"{models}, {oracle_calls}")
+    models = asked["by_model"]
+    program.check(models["oracle"] == oracle_calls, f"{models}, {oracle_calls}")
+    roles = {role["role"]: role["calls"] for role in json.loads(planned.stdout)["roles"]}
+    program.check(models["judge"] == roles["judge"], f"asked {models}, planned {roles}")
 print(
     f"corrected intervals hold {covered} of {rows}, the judge's {naive_covered}; "
     f"of 1e-3 and below {naive_rare} of {rare}"

@@ -1,6 +1,7 @@
 """A forecast that can be held to account: frozen, signed, verified on the new model's traffic; and
 every way in which it can be wrong has its own clear answer."""
 
+import contextlib
 import decimal
 import hashlib
 import json
@@ -8,6 +9,7 @@ import os
 import pathlib
 import random
 import shutil
+import sqlite3
 import subprocess
 
 import program
@@ -189,6 +191,9 @@ def main(folder):
     overlaps(folder, study, old, new)
     other_inputs(folder, study, forecast)
     ledger(folder, study, forecast)
+    nonsense(folder, study, frozen)
+    forgotten(folder, study, frozen)
+    own_programs(folder)
 
 
 def signatures(folder, study, frozen):
@@ -200,6 +205,8 @@ def signatures(folder, study, frozen):
     signed.parent.mkdir()
     program.understudy("forecast", study, "-o", signed, "--key", folder / "key.pem")
     program.check(signed.read_bytes() == frozen, "signing changed the forecast")
+    program.understudy("forecast", study, "-o", signed)  # the same again: still signed
+    program.understudy("forecast", study, "-o", folder / "y.json", "--key", folder, expect=2)
     openssl("pkeyutl", "-verify", "-pubin", "-inkey", folder / "public.pem", "-rawin",
             "-in", signed, "-sigfile", f"{signed}.sig")
     logs = folder / "new.jsonl"
@@ -358,6 +365,142 @@ def ledger(folder, study, forecast):
         file.write(f"[forecast]\nhistory = {json.dumps(str(history))}\n")
     done = program.understudy("forecast", study, "-o", folder / "with-history.json")
     program.check("too few past releases" in done.stdout, done.stdout)
+
+
+def nonsense(folder, study, frozen):
+    """Edited and hashed again with numbers that are none: an answer, and never a crash."""
+    path = study / "edited.json"
+    for key, value in [
+        ("level", 1), ("level", 0), ("level", -3), ("level", "x"), ("hi", -1), ("hi", 1e9),
+        ("lo", 99999), ("per_100k", -5), ("per_100k", "1"), ("n", -1), ("n", 1.5), ("k", {}),
+    ]:
+        for place in ("estimates", "baselines"):
+            document = json.loads(frozen)
+            if place == "estimates":
+                rate = document["estimates"]["behaviors"][0]["forecast"]
+            else:
+                rate = document["baselines"][0]["persistence"]
+            rate[key] = value
+            path.write_bytes(rehash(document))
+            done = verify(path, "--logs", folder / "new.jsonl", expect=0 if value == 1.5 else 3)
+            shutil.rmtree(f"{path}.verify", ignore_errors=True)
+            program.check(value == 1.5 or place in done.stderr, f"{key} {value}: {done.stderr}")
+
+
+def forgotten(folder, study, frozen):
+    """Conversations that their study no longer holds: their marks do."""
+    here = folder / "forgetful"
+    shutil.copytree(study, here)
+    config = (here / "study.toml").read_text().split("[forecast]")[0]
+    (here / "study.toml").write_text(config)
+    with contextlib.closing(sqlite3.connect(here / "study.db")) as database:
+        database.execute("PRAGMA foreign_keys = OFF")
+        rows = "SELECT id FROM conversation ORDER BY id LIMIT 50"
+        database.execute(f"DELETE FROM conversation WHERE id IN ({rows})")
+        database.commit()
+    forecast = here / "forecast.json"
+    program.check(forecast.read_bytes() == frozen, "the copy has another forecast")
+    leaked = folder / "leaked.jsonl"
+    done = verify(forecast, "--logs", leaked, "--json", "--dir", folder / "forgotten.verify")
+    document = json.loads(done.stdout)
+    overlap = document["overlap"]
+    program.check(overlap["checked"] and overlap["forgotten"] == 50, str(overlap))
+    program.check(overlap["removed"] == 30, f"who was forgotten is not recognized: {overlap}")
+    program.check(any(n["code"] == "forgotten" for n in document["notes"]), str(document["notes"]))
+    # Another study in the place of the one that made the forecast.
+    other = folder / "another"
+    shutil.copytree(folder / "next", other, dirs_exist_ok=True)
+    shutil.copy(folder / "blind" / "study.db", other / "study.db")
+    shutil.copy(forecast, other / "forecast.json")
+    done = verify(other / "forecast.json", "--logs", leaked, "--json")
+    overlap = json.loads(done.stdout)["overlap"]
+    program.check(not overlap["checked"] and "another study" in overlap["reason"], str(overlap))
+
+
+COMMAND = """
+format = 1
+id = "speaks_of_{0}"
+title = "Says {0}"
+group = "quality"
+decided_by = "command"
+version = 1
+unit = "answer"
+definition = "The answer speaks of it."
+counts = ["The word"]
+does_not_count = ["Others"]
+
+[command]
+argv = ["python3", "grader.py", "{0}"]
+files = ["grader.py"]
+
+[[example]]
+name = "there"
+user = "Where?"
+answer = "The {0} is green."
+expect = "present"
+
+[[example]]
+name = "elsewhere"
+user = "Where?"
+answer = "Nothing of it."
+expect = "absent"
+"""
+GRADER = """import json, sys
+for line in sys.stdin:
+    question = json.loads(line)
+    present = sys.argv[1] in question["answer"]["content"].lower()
+    print(json.dumps({"id": question["id"], "verdict": "present" if present else "absent"}))
+"""
+
+
+def own_programs(folder):
+    """Graders that are programs: the forecast holds them, and asks the new model again."""
+    if not program.has_sandbox():
+        print("no sandbox: graders that are programs are not tested")
+        return
+    with program.mock_server("--seed", "5") as server:
+        study = program.write_study(
+            folder / "programs",
+            folder / "old.jsonl",
+            sample={"prefixes": 40},
+            candidate={"model": "vllm/next", "system": "You are \"next\"."},
+            grade={"behaviors": ["a/garden.toml", "b/river.toml"]},
+        )
+        for place, word in (("a", "garden"), ("b", "river")):
+            (study / place).mkdir()
+            (study / place / f"{word}.toml").write_text(COMMAND.format(word))
+            (study / place / "grader.py").write_text(GRADER + f"# of {place}\n")
+        program.understudy("run", study, "--display", "none", server=server)
+        program.understudy("forecast", study)
+        forecast = study / "forecast.json"
+        flags = ("--logs", folder / "new.jsonl")
+        done = program.understudy(
+            "verify", forecast, *flags, "--replay", "--json", "--display", "none", server=server
+        )
+        document = json.loads(done.stdout)
+        draws = document["counts"]["draws"]["candidate"]
+        program.check(draws["completed"] == 40, f"--replay asked the new model: {draws}")
+        for row in document["rows"]:
+            program.check(row["skipped"] is None and row["covered"] is not None, str(row))
+        page = (study / "forecast.json.verify" / "report.html").read_text()
+        program.check("Where the error comes from" in page and "<script" not in page, "no page")
+        program.check("predictive interval" in (study / "forecast.html").read_text(), "no page")
+        config = (study / "forecast.json.verify" / "study.toml").read_text()
+        program.check('system = "You are \\"next\\"."' in config, f"another candidate: {config}")
+        # One bit of a program, in the study and where verification keeps it.
+        for place in (study / "a", study / "forecast.json.verify/behaviors/speaks_of_garden"):
+            whole = (place / "grader.py").read_bytes()
+            (place / "grader.py").write_bytes(whole.replace(b"present", b"Present", 1))
+            done = verify(forecast, *flags, expect=7)
+            program.check("behaviors" in done.stderr and "grader.py" in done.stderr, done.stderr)
+            (place / "grader.py").write_bytes(whole)
+        # Another forecast does not take the place of one that somebody may have published.
+        before = forecast.read_bytes()
+        with (study / "study.toml").open("a") as file:
+            file.write("[forecast]\nshift_sd = 0.5\n")
+        done = program.understudy("forecast", study)
+        kept = study / f"forecast-{json.loads(before)['commitment'][:12]}.json"
+        program.check(kept.read_bytes() == before and str(kept) in done.stdout, done.stdout)
 
 
 with program.temporary_directory() as name:

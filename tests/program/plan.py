@@ -25,6 +25,22 @@ def write_risky_logs(path):
             file.write(json.dumps({"id": f"c{index}", "messages": messages}) + "\n")
 
 
+def write_history(path, shared):
+    """Thirty past rates, replayed with a bias that both models share or not."""
+    numbers = random.Random(4)
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(
+            "release,behavior,previous_per_100k,candidate_replayed_per_100k,candidate_draws,"
+            "deployed_replayed_per_100k,deployed_draws,actual_per_100k\n"
+        )
+        for index in range(30):
+            bias = 2 ** numbers.choice([-1, 1])
+            other = bias if shared else 2 ** numbers.choice([-1, 1])
+            file.write(
+                f"r{index % 3},b{index},1000,{1000 * bias},100000,{1000 * other},100000,1000\n"
+            )
+
+
 with program.temporary_directory() as folder, program.mock_server(
     "--behavior", "promised_background_task=0.05", "--seed", "1"
 ) as server:
@@ -66,6 +82,15 @@ with program.temporary_directory() as folder, program.mock_server(
     program.check(len(document["labels"]) > 0, "no word on labels")
     text = program.understudy("plan", study, "--display", "none", server=server).stdout
     program.check("the next 100 labels help most" in text, text)
+
+    # Past releases say whether replaying the deployed model would help.
+    history = pathlib.Path(folder) / "releases.csv"
+    with (study / "study.toml").open("a", encoding="utf-8") as file:
+        file.write(f"[forecast]\nhistory = {json.dumps(str(history))}\n")
+    for shared, advice in ((True, "sharpen the forecast"), (False, "would not sharpen the forecast")):
+        write_history(history, shared)
+        text = program.understudy("plan", study, "--display", "none", server=server).stdout
+        program.check(f"draws of [deployed] {advice}" in text, text)
 
     # Run: the design's probabilities are stored, and undone by the estimate.
     done = program.understudy("run", study, "--json", "--display", "none", server=server)

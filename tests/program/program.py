@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -147,6 +148,15 @@ def check_counts(report):
 
 def behavior_of(report, name):
     return next(behavior for behavior in report["behaviors"] if behavior["name"] == name)
+
+
+def has_sandbox():
+    """Whether this machine offers what command graders need."""
+    if shutil.which("bwrap") is None:
+        return False
+    flags = ["--unshare-all", "--unshare-user", "--disable-userns", "--ro-bind", "/", "/"]
+    done = subprocess.run(["bwrap", *flags, "true"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def temporary_directory():

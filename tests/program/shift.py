@@ -114,17 +114,22 @@ with program.temporary_directory() as folder, program.mock_server("--seed", "1")
 
     # Twelve weeks: alike, and with a rate that moves threefold from week to week.
     write_logs(folder / "calm.jsonl", 6000, weekly=[0.1] * 12, seed=4)
+    with open(folder / "calm.jsonl", "a", encoding="utf-8") as file:  # a clock that is wrong
+        file.write(json.dumps({"id": "early", "timestamp": 1, "messages": [
+            {"role": "user", "content": "When?"}, {"role": "assistant", "content": "Now."}]})
+            + "\n")
     write_logs(folder / "drift.jsonl", 6000, weekly=[0.05, 0.05, 0.15, 0.15] * 3, seed=5)
     calm = run("calm", folder / "calm.jsonl", prefixes=50)["shift"]["placebo"]
     drift = run("drift", folder / "drift.jsonl", prefixes=50)["shift"]["placebo"]
     program.check(calm["periods"] == 12 and calm["reason"] is None, f"calm {calm}")
+    program.check(calm["untimed"] == 1, f"one wrong clock {calm}")
     program.check(calm["log_sd"] < 0.15, f"calm {calm}")
     program.check(drift["log_sd"] > 0.3, f"drift {drift}")
     # The forecast is as wide as the drift that was measured says, and names it.
     program.understudy("forecast", folder / "drift", "-o", folder / "f.json", server=server)
     spread = json.loads((folder / "f.json").read_text())
     program.check('"shift_source": "placebo"' in json.dumps(spread), "forecast ignores placebos")
-    one = run("one", folder / "calm.jsonl", prefixes=50, placebo={"period_days": 365})
+    one = run("one", folder / "drift.jsonl", prefixes=50, placebo={"period_days": 365})
     program.check(one["shift"]["placebo"]["reason"] == "one_period", f"{one['shift']}")
 
     def backtest(name, *flags):
