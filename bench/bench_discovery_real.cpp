@@ -2,7 +2,7 @@
 // chosen against rejected answers of HH-RLHF, requests of Search Arena against those of a
 // benchmark, and how often real answers are taken for talk of a test. The data is in
 // ../shared/data and the cache; what is not there is skipped and said. Notes of people who read the
-// findings' answers are merged in from discovery_notes.txt.
+// findings' answers are merged in from discovery_notes.md.
 //
 //   bench_discovery_real [--read]   with --read: the ten most typical answers of each finding
 
@@ -133,7 +133,7 @@ using Notes = std::map<std::string, std::string>;
 Notes reading_notes() {
   Notes notes;
   std::string title;
-  const std::string text = whole_file(UNDERSTUDY_SOURCE_DIR "/bench/discovery_notes.txt");
+  const std::string text = whole_file(UNDERSTUDY_SOURCE_DIR "/bench/discovery_notes.md");
   for (const std::string_view line : split(text, '\n')) {
     const std::size_t bar = line.find(" | ");
     if (line.starts_with("## ")) {

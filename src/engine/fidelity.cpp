@@ -11,6 +11,7 @@
 #include "discovery/two_samples.hpp"
 #include "engine/answer_pairs.hpp"
 #include "grading/request_context.hpp"
+#include "report/numbers.hpp"
 #include "stats/clusters.hpp"
 #include "stats/intervals.hpp"
 #include "stats/multiplicity.hpp"
@@ -119,8 +120,8 @@ Result<Json> environment_error(Study& study) {
       error = fmt::format("{:.2f} ({:.2f}–{:.2f})", replayed / logged, ratio.lo, ratio.hi);
     }
     if (row.replayed.hits + row.logged.hits > 0) {
-      shown.push_back({row.behavior, fmt::format("{:.4g}", replayed * kPer),
-                       fmt::format("{:.4g}", logged * kPer), error});
+      shown.push_back(
+          {row.behavior, bound_text(replayed * kPer), bound_text(logged * kPer), error});
     }
     table.push_back(std::move(entry));
   }
@@ -227,8 +228,7 @@ class StyleVotes : public PairVisitor {
                        {"p_holm", rounded(adjusted[i])}});
       if (row.logged + row.replayed == 0) continue;
       shown.push_back({kStyle[i], fmt::format("{:.2f}%", 100 * replayed),
-                       fmt::format("{:.2f}%", 100 * logged),
-                       differs_text(adjusted[i])});
+                       fmt::format("{:.2f}%", 100 * logged), differs_text(adjusted[i])});
     }
     figures = {{"pairs", pairs_},
                {"style", std::move(table)},
@@ -302,8 +302,10 @@ class TestTalk : public PairVisitor {
                                    {"per_100k", rounded(hits / n * kPer)},
                                    {"lo", rounded(interval.lo * kPer)},
                                    {"hi", rounded(interval.hi * kPer)}};
-    return fmt::format("{}: {:.0f} of {:.0f} answers, {:.4g} per 100k ({:.4g}–{:.4g})", whose, hits,
-                       n, hits / n * kPer, interval.lo * kPer, interval.hi * kPer);
+    const IntervalText text =
+        interval_text(hits / n * kPer, interval.lo * kPer, interval.hi * kPer);
+    return fmt::format("{}: {:.0f} of {:.0f} answers, {} per 100k ({}–{})", whose, hits, n,
+                       text.value, text.lo, text.hi);
   }
 
  private:
@@ -470,8 +472,8 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
       "uses that no log holds because a new capability brings them: no figure is possible",
       fmt::format(
           "what is rarer than the floor: {} completed answers without one event leave up to "
-          "{:.0f} per 100k (95%)",
-          with_commas(completed), floor),
+          "{} per 100k (95%)",
+          with_commas(completed), bound_text(floor)),
   };
   return measured("cannot_see", "What replay cannot see",
                   {{"turns", frame.turns},
