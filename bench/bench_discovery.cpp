@@ -282,8 +282,8 @@ double novelty_coverage(double recall, std::uint64_t known) {
       const double copies = bound * recall * static_cast<double>(kPairs);
       covers += chance * std::pow(gamma_cdf(kCopies, 1, copies), kTypes);
     }
-    chance *= static_cast<double>(known - found) / static_cast<double>(found + 1) * recall /
-              (1 - recall);
+    chance *=
+        static_cast<double>(known - found) / static_cast<double>(found + 1) * recall / (1 - recall);
   }
   return covers;
 }

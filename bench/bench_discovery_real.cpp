@@ -174,9 +174,9 @@ void print_answers(const Finding& finding, const std::vector<Pair>& pairs) {
     const std::string& answer = finding.more ? pairs[id].second : pairs[id].first;
     std::size_t missing = finding.features.size();
     for (const Feature& feature : extractor.extract(view_of(pairs[id], answer))) {
-      missing -= static_cast<std::size_t>(std::count(finding.features.begin(),
-                                                     finding.features.end(),
-                                                     feature_name(feature.kind, feature.text)));
+      missing -=
+          static_cast<std::size_t>(std::count(finding.features.begin(), finding.features.end(),
+                                              feature_name(feature.kind, feature.text)));
     }
     order.push_back({{missing, answer.size()}, id});
   }

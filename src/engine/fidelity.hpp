@@ -11,7 +11,8 @@
 namespace understudy {
 
 /// understudy.fidelity/1: `parts`, each {"part", "title", "measured", "why_not"?, "columns" and
-/// "rows"? (texts), "lines": […], figures…}. A part that needs what the study does not have is there and says so.
+/// "rows"? (texts), "lines": […], figures…}. A part that needs what the study does not have is
+/// there and says so.
 [[nodiscard]] Result<Json> fidelity(Study& study);
 /// For a terminal.
 [[nodiscard]] std::string fidelity_text(const Json& document);
