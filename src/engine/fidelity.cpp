@@ -11,7 +11,6 @@
 #include "discovery/two_samples.hpp"
 #include "engine/answer_pairs.hpp"
 #include "grading/request_context.hpp"
-#include "report/numbers.hpp"
 #include "stats/clusters.hpp"
 #include "stats/intervals.hpp"
 #include "stats/multiplicity.hpp"
@@ -39,6 +38,13 @@ constexpr std::array<std::string_view, 13> kStyle = {"format: bullets",
                                                      "language: another than the user's",
                                                      "call: 1 in one answer",
                                                      "length: empty"};
+
+// A share as a rate per 100,000, to four digits.
+std::string rate_text(double share) {
+  const double rate = share * kPer;
+  return rate < 1000 ? fmt::format("{:.4g}", rate)
+                     : with_commas(static_cast<std::uint64_t>(std::llround(rate)));
+}
 
 Json missing(std::string_view part, std::string_view title, std::string why) {
   return {{"part", part},
@@ -120,8 +126,7 @@ Result<Json> environment_error(Study& study) {
       error = fmt::format("{:.2f} ({:.2f}–{:.2f})", replayed / logged, ratio.lo, ratio.hi);
     }
     if (row.replayed.hits + row.logged.hits > 0) {
-      shown.push_back(
-          {row.behavior, bound_text(replayed * kPer), bound_text(logged * kPer), error});
+      shown.push_back({row.behavior, rate_text(replayed), rate_text(logged), error});
     }
     table.push_back(std::move(entry));
   }
@@ -302,10 +307,8 @@ class TestTalk : public PairVisitor {
                                    {"per_100k", rounded(hits / n * kPer)},
                                    {"lo", rounded(interval.lo * kPer)},
                                    {"hi", rounded(interval.hi * kPer)}};
-    const IntervalText text =
-        interval_text(hits / n * kPer, interval.lo * kPer, interval.hi * kPer);
     return fmt::format("{}: {:.0f} of {:.0f} answers, {} per 100k ({}–{})", whose, hits, n,
-                       text.value, text.lo, text.hi);
+                       rate_text(hits / n), rate_text(interval.lo), rate_text(interval.hi));
   }
 
  private:
@@ -473,7 +476,7 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
       fmt::format(
           "what is rarer than the floor: {} completed answers without one event leave up to "
           "{} per 100k (95%)",
-          with_commas(completed), bound_text(floor)),
+          with_commas(completed), rate_text(floor / kPer)),
   };
   return measured("cannot_see", "What replay cannot see",
                   {{"turns", frame.turns},
