@@ -106,7 +106,7 @@ class PooledWorld {
   // this adjusted p-value.
   [[nodiscard]] bool found(const Contrast& contrast, double level) const {
     for (std::size_t i = 0; i < std::min<std::size_t>(3, contrast.findings.size()); ++i) {
-      const Finding& finding = contrast.findings[i];
+      const ContrastFinding& finding = contrast.findings[i];
       std::size_t hits = 0;
       for (const std::uint64_t id : finding.pairs) hits += planted_ids_.count(id);
       if (finding.more && finding.adjusted < level && hits * 4 >= finding.pairs.size() * 3) {
@@ -146,7 +146,7 @@ void power(std::uint64_t seeds, std::uint64_t first, std::uint64_t only) {
         ++found;
       } else {
         fmt::print("  missed at seed {}: {} findings\n", seed, result.findings.size());
-        for (const Finding& finding : result.findings) {
+        for (const ContrastFinding& finding : result.findings) {
           fmt::print("    {}; {}:{} users selecting, {}:{} testing, adjusted p {:.2g}\n",
                      fmt::join(finding.features, ", "), finding.users_more_selecting,
                      finding.users_fewer_selecting, finding.users_more, finding.users_fewer,

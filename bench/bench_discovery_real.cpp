@@ -145,7 +145,7 @@ Notes reading_notes() {
   return notes;
 }
 
-std::string title_of(const Finding& finding) {
+std::string title_of(const ContrastFinding& finding) {
   return fmt::format("{} {}", finding.more ? "more" : "less", finding.features.front());
 }
 
@@ -156,7 +156,7 @@ std::string lower(std::string_view text) {
 }
 
 // The beginning, and what is around the finding's text where that is found as it is written.
-std::string excerpt(const Finding& finding, const std::string& answer) {
+std::string excerpt(const ContrastFinding& finding, const std::string& answer) {
   std::string text = terminal_safe(utf8_prefix(answer, kTextShown));
   const std::string& name = finding.features.front();
   const std::size_t at = lower(answer).find(name.substr(name.find(": ") + 2));
@@ -167,7 +167,7 @@ std::string excerpt(const Finding& finding, const std::string& answer) {
 }
 
 // Those with most of the finding's features first, then the shortest, as `discover --show` has it.
-void print_answers(const Finding& finding, const std::vector<Pair>& pairs) {
+void print_answers(const ContrastFinding& finding, const std::vector<Pair>& pairs) {
   FeatureExtractor extractor;
   std::vector<std::pair<std::pair<std::size_t, std::size_t>, std::uint64_t>> order;
   for (const std::uint64_t id : finding.pairs) {
@@ -213,7 +213,7 @@ void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bo
                  : std::string());
   fmt::print("| finding | second, per 100k | first, per 100k | adjusted p |\n|---|---|---|---|\n");
   const std::size_t shown = std::min(kFindingsShown, found.findings.size());
-  for (const Finding& finding : std::span(found.findings).first(shown)) {
+  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
     const auto rate = [](const HalfRate& r) {
       return fmt::format("{:.0f} ({:.0f}–{:.0f})", r.per_100k, r.interval.lo, r.interval.hi);
     };
@@ -224,14 +224,14 @@ void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bo
       "\nWhat reading ten typical answers of each says (by a language model; no person has "
       "confirmed it):\n\n");
   const Notes notes = reading_notes();
-  for (const Finding& finding : std::span(found.findings).first(shown)) {
+  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
     const auto note = notes.find(title + "\n" + title_of(finding));
     fmt::print("- *{}*: {}\n", cell(title_of(finding)),
                note == notes.end() ? "not read." : note->second);
   }
   fmt::print("\n");
   if (!read) return;
-  for (const Finding& finding : std::span(found.findings).first(shown)) {
+  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
     print_answers(finding, pairs);
   }
   fmt::print("\n");

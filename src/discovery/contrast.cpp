@@ -381,8 +381,8 @@ std::vector<std::uint64_t> pairs_of(const Entry& entry, bool more) {
   return ids;
 }
 
-Finding tested(const Group& group, const HalfTotals& totals) {
-  Finding finding;
+ContrastFinding tested(const Group& group, const HalfTotals& totals) {
+  ContrastFinding finding;
   for (const Ranked& member : group.members) {
     finding.features.push_back(feature_name(member.entry->kind, member.entry->text));
   }
@@ -403,7 +403,7 @@ Finding tested(const Group& group, const HalfTotals& totals) {
 }
 
 // Weights 1/rank with mean 1: p-values are divided by them before Benjamini–Hochberg.
-void adjust(std::vector<Finding>& findings) {
+void adjust(std::vector<ContrastFinding>& findings) {
   double harmonic = 0;
   for (std::size_t i = 0; i < findings.size(); ++i) harmonic += 1 / static_cast<double>(i + 1);
   std::vector<double> weighted;
@@ -436,17 +436,17 @@ Result<Contrast> contrast(const PairSource& source, const ContrastOptions& optio
   out.users = out.users_selecting + out.users_testing;
   out.pairs_selecting = counting.totals[0].pairs;
   if (out.users_selecting == 0 || out.users_testing == 0) return out;
-  std::vector<Finding> all;
+  std::vector<ContrastFinding> all;
   for (const Group& group : grouped(counting.entries, options.groups_max)) {
     all.push_back(tested(group, counting.totals[1]));
   }
   out.tested = all.size();
   adjust(all);
-  for (Finding& finding : all) {
+  for (ContrastFinding& finding : all) {
     if (finding.adjusted <= options.level) out.findings.push_back(std::move(finding));
   }
   std::stable_sort(out.findings.begin(), out.findings.end(),
-                   [](const Finding& a, const Finding& b) {
+                   [](const ContrastFinding& a, const ContrastFinding& b) {
                      if (a.more != b.more) return a.more;
                      return std::abs(a.excess_per_100k) > std::abs(b.excess_per_100k);
                    });

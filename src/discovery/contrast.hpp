@@ -58,7 +58,7 @@ struct HalfRate {
   Interval interval;  ///< per 100,000
 };
 
-struct Finding {
+struct ContrastFinding {
   std::vector<std::string> features;  ///< names; the first is the one that was tested
   bool more = true;                   ///< the candidate does it more often
   double p_value = 1;
@@ -83,7 +83,7 @@ struct Contrast {
   std::uint64_t users_testing = 0;
   std::uint64_t tested = 0;  ///< groups
   /// More often first, each by excess rate; then what became rarer.
-  std::vector<Finding> findings;
+  std::vector<ContrastFinding> findings;
 };
 
 /// Fewer than two users: nothing can be tested, `tested` is 0.

@@ -44,7 +44,7 @@ class SmallWorld {
     };
     return *contrast(source, {.seed = seed, .pairs = kPairs});
   }
-  [[nodiscard]] std::size_t planted_in(const Finding& finding) const {
+  [[nodiscard]] std::size_t planted_in(const ContrastFinding& finding) const {
     std::size_t hits = 0;
     for (const std::uint64_t id : finding.pairs) hits += planted_.count(id);
     return hits;
@@ -66,7 +66,7 @@ TEST_P(ContrastFinds, APlantThatNobodyNamed) {
   const Contrast found = world.run(1);
   EXPECT_EQ(found.pairs, kPairs);
   ASSERT_FALSE(found.findings.empty());
-  const Finding& first = found.findings.front();
+  const ContrastFinding& first = found.findings.front();
   EXPECT_TRUE(first.more);
   EXPECT_LT(first.adjusted, 0.01) << first.features.front();
   EXPECT_GE(world.planted_in(first) * 4, first.pairs.size() * 3) << first.features.front();

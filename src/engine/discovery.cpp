@@ -40,7 +40,7 @@ class Describing {
       UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(id, false));
       of_all_.push_back(situations_of(extractor_, answer));
     }
-    for (const Finding& finding : found.contrast.findings) {
+    for (const ContrastFinding& finding : found.contrast.findings) {
       UNDERSTUDY_CHECK(describe(finding, found));
     }
     return {};
@@ -53,7 +53,7 @@ class Describing {
     std::uint64_t pair = 0;
   };
 
-  Result<void> describe(const Finding& finding, Discovery& found) {
+  Result<void> describe(const ContrastFinding& finding, Discovery& found) {
     std::vector<std::vector<std::string>> situations;
     std::vector<Typical> typical;
     for (const std::uint64_t pair : finding.pairs) {
@@ -108,8 +108,8 @@ std::string shown(std::string_view text) {
   return terminal_safe(part) + (part.size() < text.size() ? " …" : "");
 }
 
-Result<const Finding*> finding_of(const Discovery& found, std::size_t number) {
-  const std::vector<Finding>& findings = found.contrast.findings;
+Result<const ContrastFinding*> finding_of(const Discovery& found, std::size_t number) {
+  const std::vector<ContrastFinding>& findings = found.contrast.findings;
   if (number >= 1 && number <= findings.size()) return &findings[number - 1];
   return unexpected(ErrorCode::kUsage,
                     fmt::format("there is no finding {}: there are {}", number, findings.size()));
@@ -139,7 +139,7 @@ Json to_json(const Discovery& found) {
   const Contrast& contrast = found.contrast;
   Json findings = Json::array();
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
-    const Finding& finding = contrast.findings[i];
+    const ContrastFinding& finding = contrast.findings[i];
     Json situations = Json::array();
     for (const Situation& situation : found.situations[i]) {
       situations.push_back({{"name", situation.name},
@@ -185,7 +185,7 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
     text += "Two halves of users are needed, and one is empty: nothing could be tested.\n";
   }
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
-    const Finding& finding = contrast.findings[i];
+    const ContrastFinding& finding = contrast.findings[i];
     text += fmt::format("\n{:>3}  {}", i + 1, shown(finding.features.front()));
     for (std::size_t f = 1; f < std::min(kFeaturesShown, finding.features.size()); ++f) {
       text += fmt::format(" · {}", shown(finding.features[f]));
@@ -211,7 +211,7 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
 }
 
 Result<std::string> transcripts_text(const Discovery& found, std::size_t number) {
-  UNDERSTUDY_TRY(const Finding* finding, finding_of(found, number));
+  UNDERSTUDY_TRY(const ContrastFinding* finding, finding_of(found, number));
   std::string text = fmt::format("finding {}: {}\n", number, shown(finding->features.front()));
   for (const Transcript& transcript : found.transcripts[number - 1]) {
     text += fmt::format("\n{}\n  user:   {}\n  answer: {}\n", answer_id_text(transcript.id),

@@ -85,7 +85,7 @@ std::string example_toml(const AnswerView& answer, std::string_view name, std::s
 
 // Only the first feature decides: it is the one that was tested. The others are for a person to
 // move from here into `any`.
-std::string head_toml(const Finding& finding) {
+std::string head_toml(const ContrastFinding& finding) {
   std::string others;
   for (std::size_t i = 1; i < finding.features.size(); ++i) {
     others += fmt::format("{}{}", others.empty() ? "" : ", ", toml_text(finding.features[i]));
@@ -106,7 +106,7 @@ std::string head_toml(const Finding& finding) {
 
 class ExampleSearch {
  public:
-  ExampleSearch(const Finding& finding, AnswerPairs& pairs) : pairs_(pairs) {
+  ExampleSearch(const ContrastFinding& finding, AnswerPairs& pairs) : pairs_(pairs) {
     hash_ = feature_of_name(finding.features.front()).value_or(0);
   }
 
@@ -136,12 +136,12 @@ class ExampleSearch {
 }  // namespace
 
 Result<std::string> draft_behavior(Study& study, const Discovery& found, std::size_t number) {
-  const std::vector<Finding>& findings = found.contrast.findings;
+  const std::vector<ContrastFinding>& findings = found.contrast.findings;
   if (number < 1 || number > findings.size()) {
     return unexpected(ErrorCode::kUsage,
                       fmt::format("there is no finding {}: there are {}", number, findings.size()));
   }
-  const Finding& finding = findings[number - 1];
+  const ContrastFinding& finding = findings[number - 1];
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
   ExampleSearch search(finding, pairs);
   UNDERSTUDY_TRY(const std::string with, search.find(finding.pairs, finding.more, true));
