@@ -235,14 +235,7 @@ class Runner {
             .unit = "verdicts",
             .cost = spending_->cost()};
   }
-  void watch(const ModelStatus& status) {
-    ProgressState now = state();
-    now.in_flight = status.in_flight - status.waiting;
-    now.waiting = status.waiting;
-    now.in_flight_max = status.concurrency_limit;
-    now.limited_by = status.note;
-    study_.world.progress.update(now);
-  }
+  void watch(const ModelStatus& status) { study_.world.progress.update(state().with(status)); }
 
   Study& study_;
   const std::vector<const Behavior*>& behaviors_;

@@ -60,6 +60,16 @@ std::string in_flight_text(const ProgressState& state) {
 
 }  // namespace
 
+ProgressState ProgressState::with(const ModelStatus& status) const {
+  ProgressState now = *this;
+  now.in_flight = status.in_flight - status.waiting;
+  now.waiting = status.waiting;
+  now.in_flight_max = status.concurrency_limit;
+  now.limited_by = status.note;
+  now.tokens = status.completion_tokens;
+  return now;
+}
+
 std::string duration_text(double seconds) {
   const auto whole = static_cast<std::uint64_t>(std::llround(std::max(0.0, seconds)));
   if (whole < 60) return fmt::format("{} s", whole);

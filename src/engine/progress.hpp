@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/clock.hpp"
+#include "model/chat_model.hpp"
 
 namespace understudy {
 
@@ -33,6 +34,9 @@ struct ProgressState {
   std::string_view limited_by = {};  ///< why the limit is what it is, or why it is slow
   std::uint64_t tokens = 0;          ///< generated so far in this run
   double cost = 0;                   ///< so far, over all runs; 0: free or unknown
+
+  /// What the model itself says of its requests.
+  [[nodiscard]] ProgressState with(const ModelStatus& status) const;
 };
 
 class Progress {

@@ -113,15 +113,7 @@ class ArmReplay {
             .cost = spending_->cost()};
   }
 
-  void watch(const ModelStatus& status) {
-    ProgressState now = state();
-    now.in_flight = status.in_flight - status.waiting;
-    now.waiting = status.waiting;
-    now.in_flight_max = status.concurrency_limit;
-    now.limited_by = status.note;
-    now.tokens = status.completion_tokens;
-    study_.world.progress.update(now);
-  }
+  void watch(const ModelStatus& status) { study_.world.progress.update(state().with(status)); }
 
   [[nodiscard]] Json detail() const {
     const Usage used = spending_->used(draws_.role());
