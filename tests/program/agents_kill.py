@@ -60,27 +60,10 @@ with program.temporary_directory() as folder:
     latency = ["--latency-ms", "20"]
     with program.mock_server("--scenario", str(scenario), *latency) as server:
         killed = agent_study(folder / "killed" / "study", logs, "vllm/agent", TRAJECTORIES, CONNECTIONS)
-        kills = 0
-        while kills < KILLS:
-            run = subprocess.Popen(
-                [program.PROGRAM, "run", str(killed), "--display", "none"],
-                env=program.environment(server),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(numbers.uniform(0.1, 0.5))
-            if run.poll() is not None:
-                break
-            run.kill()
-            run.wait()
-            kills += 1
-        program.check(kills >= 3, f"the run ended after {kills} kills: too early to mean anything")
-        program.understudy("run", killed, "--display", "none", server=server)
-        stats = server.stats()
-        again = stats["requests"] - REQUESTS
-        print(f"{kills} kills, {again} requests asked again, at most {kills * CONNECTIONS} allowed")
-        program.check(stats["distinct_requests"] == REQUESTS, f"distinct requests: {stats}")
-        program.check(0 <= again <= kills * CONNECTIONS, f"asked again: {again}")
+        kills = program.run_through_kills(
+            killed, server, KILLS, lambda: numbers.uniform(0.1, 0.5), least=3
+        )
+        program.check_asked_again(server, REQUESTS, kills, CONNECTIONS)
 
     for name in ("report.json", "report.html"):
         program.check(

@@ -3,9 +3,7 @@ what was in flight at each kill asked again."""
 
 import pathlib
 import random
-import subprocess
 import sys
-import time
 
 import program
 
@@ -41,27 +39,10 @@ with program.temporary_directory() as folder:
 
     with program.mock_server(*flags, "--latency-ms", "40") as server:
         killed = study_in(folder / "killed", logs)
-        kills = 0
-        while kills < KILLS:
-            run = subprocess.Popen(
-                [program.PROGRAM, "run", str(killed), "--display", "none"],
-                env=program.environment(server),
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-            )
-            time.sleep(numbers.uniform(0.02, 0.35))
-            if run.poll() is not None:
-                break
-            run.kill()
-            run.wait()
-            kills += 1
-        program.check(kills >= 5, f"the run ended after {kills} kills: too early to mean anything")
-        program.understudy("run", killed, "--display", "none", server=server)
-        stats = server.stats()
-        again = stats["requests"] - DRAWS
-        print(f"{kills} kills, {again} requests asked again, at most {kills * CONNECTIONS} allowed")
-        program.check(stats["distinct_requests"] == DRAWS, f"distinct requests: {stats}")
-        program.check(0 <= again <= kills * CONNECTIONS, f"asked again: {again}")
+        kills = program.run_through_kills(
+            killed, server, KILLS, lambda: numbers.uniform(0.02, 0.35), least=5
+        )
+        program.check_asked_again(server, DRAWS, kills, CONNECTIONS)
 
     for name in ("report.json", "report.html"):
         program.check(

@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 import urllib.request
 
 PROGRAM = os.environ["UNDERSTUDY_PROGRAM"]
@@ -161,3 +162,33 @@ def has_sandbox():
 
 def temporary_directory():
     return tempfile.TemporaryDirectory(prefix="understudy_test_")
+
+
+def run_through_kills(study, server, kills, pauses, least):
+    """`run` with kill -9 after each pause (seconds), then to its end; how often it was killed."""
+    done = 0
+    while done < kills:
+        run = subprocess.Popen(
+            [PROGRAM, "run", str(study), "--display", "none"],
+            env=environment(server),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        time.sleep(pauses())
+        if run.poll() is not None:
+            break
+        run.kill()
+        run.wait()
+        done += 1
+    check(done >= least, f"the run ended after {done} kills: too early to mean anything")
+    understudy("run", study, "--display", "none", server=server)
+    return done
+
+
+def check_asked_again(server, requests, kills, connections):
+    """No more than what was in flight at each kill."""
+    stats = server.stats()
+    again = stats["requests"] - requests
+    print(f"{kills} kills, {again} requests asked again, at most {kills * connections} allowed")
+    check(stats["distinct_requests"] == requests, f"distinct requests: {stats}")
+    check(0 <= again <= kills * connections, f"asked again: {again}")
