@@ -1,8 +1,6 @@
 #include <curl/curl.h>
 #include <fmt/format.h>
-#include <strings.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +11,7 @@
 
 #include "base/assert.hpp"
 #include "base/text.hpp"
+#include "model/curl_url.hpp"
 #include "model/transport.hpp"
 
 namespace understudy {
@@ -29,12 +28,8 @@ struct SlistDeleter {
 };
 using HeaderList = std::unique_ptr<curl_slist, SlistDeleter>;
 
-struct UrlDeleter {
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
-};
-
 struct Target {
-  std::unique_ptr<CURLU, UrlDeleter> url;  ///< taken apart once, not with every request
+  CurlUrl url;  ///< taken apart once, not with every request
   HeaderList headers;
 };
 
@@ -91,33 +86,6 @@ TransportError error_of(CURLcode code) {
   }
 }
 
-void read_rate_header(std::string_view line, RateHeaders& rate) {
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return;
-  const std::string_view name = line.substr(0, colon);
-  static constexpr std::array<std::pair<std::string_view, std::string RateHeaders::*>, 14> kNames =
-      {{{"retry-after", &RateHeaders::retry_after},
-        {"retry-after-ms", &RateHeaders::retry_after_ms},
-        {"x-ratelimit-limit-requests", &RateHeaders::requests_limit},
-        {"x-ratelimit-remaining-requests", &RateHeaders::requests_remaining},
-        {"x-ratelimit-reset-requests", &RateHeaders::requests_reset},
-        {"x-ratelimit-limit-tokens", &RateHeaders::tokens_limit},
-        {"x-ratelimit-remaining-tokens", &RateHeaders::tokens_remaining},
-        {"x-ratelimit-reset-tokens", &RateHeaders::tokens_reset},
-        {"anthropic-ratelimit-requests-limit", &RateHeaders::requests_limit},
-        {"anthropic-ratelimit-requests-remaining", &RateHeaders::requests_remaining},
-        {"anthropic-ratelimit-requests-reset", &RateHeaders::requests_reset},
-        {"anthropic-ratelimit-tokens-limit", &RateHeaders::tokens_limit},
-        {"anthropic-ratelimit-tokens-remaining", &RateHeaders::tokens_remaining},
-        {"anthropic-ratelimit-tokens-reset", &RateHeaders::tokens_reset}}};
-  for (const auto& [known, member] : kNames) {
-    if (name.size() == known.size() && strncasecmp(name.data(), known.data(), name.size()) == 0) {
-      rate.*member = std::string(trimmed(line.substr(colon + 1)));
-      return;
-    }
-  }
-}
-
 std::size_t on_body(char* data, std::size_t /*one*/, std::size_t size, void* user) {
   auto& slot = *static_cast<Slot*>(user);
   if (slot.body.size() + size > slot.response_bytes_max) {
@@ -135,17 +103,18 @@ std::size_t on_header(char* data, std::size_t /*one*/, std::size_t size, void* u
     slot.too_large = true;
     return 0;
   }
-  // Only these first letters begin a name that read_rate_header knows.
-  if (size > 0 && std::string_view("rRxXaA").find(data[0]) != std::string_view::npos) {
-    read_rate_header({data, size}, slot.rate);
+  const std::string_view line(data, size);
+  if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
+    read_rate_header(line.substr(0, colon), line.substr(colon + 1), slot.rate);
   }
   return size;
 }
 
 class CurlTransport final : public Transport {
  public:
-  CurlTransport(const CurlTransportOptions& options, const Clock& clock, int epoll)
-      : options_(options), clock_(clock), epoll_(epoll) {
+  CurlTransport(const TransportOptions& options, const Clock& clock)
+      : options_(options), clock_(clock), epoll_(epoll_create1(EPOLL_CLOEXEC)) {
+    UNDERSTUDY_ASSERT(epoll_ >= 0);  // make_transport has seen to the limit of descriptors
     const std::size_t count = (options.connections_max + kSlotsPerMulti - 1) / kSlotsPerMulti;
     multis_.resize(std::max<std::size_t>(count, 1));
     for (std::size_t i = 0; i < multis_.size(); ++i) {
@@ -186,10 +155,8 @@ class CurlTransport final : public Transport {
     for (const std::string& header : target.headers) {
       list = curl_slist_append(list, header.c_str());
     }
-    std::unique_ptr<CURLU, UrlDeleter> url(curl_url());
-    UNDERSTUDY_ASSERT(url != nullptr);
-    // What is no URL stays empty, and its requests fail with the library's words.
-    (void)curl_url_set(url.get(), CURLUPART_URL, target.url.c_str(), 0);
+    CurlUrl url = parse_url(target.url);
+    UNDERSTUDY_ASSERT(url != nullptr);  // endpoints have been checked
     targets_.push_back({.url = std::move(url), .headers = HeaderList(list)});
     return targets_.size() - 1;
   }
@@ -418,7 +385,7 @@ class CurlTransport final : public Transport {
     return ::close(fd);  // which also takes it out of epoll
   }
 
-  CurlTransportOptions options_;
+  TransportOptions options_;
   const Clock& clock_;
   int epoll_;
   std::vector<Multi> multis_;
@@ -428,35 +395,13 @@ class CurlTransport final : public Transport {
   std::vector<Watch> watches_;  ///< by descriptor
 };
 
-// Descriptors besides connections: the database, the log, standard streams, name lookups.
-constexpr rlim_t kOtherFiles = 128;
-
-Result<void> allow_open_files(std::size_t connections_max) {
-  const rlim_t needed = static_cast<rlim_t>(connections_max) + kOtherFiles;
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= needed) return {};
-  const rlim_t before = files.rlim_cur;
-  files.rlim_cur = std::min(needed, files.rlim_max);
-  if (files.rlim_cur >= needed && setrlimit(RLIMIT_NOFILE, &files) == 0) return {};
-  return unexpected(
-      ErrorCode::kInfrastructure,
-      fmt::format("{} connections need {} open files, but the system allows {} (at most {}): lower "
-                  "max_connections or raise the limit (ulimit -n)",
-                  connections_max, needed, before, files.rlim_max));
-}
-
 }  // namespace
 
-Result<std::unique_ptr<Transport>> make_curl_transport(const CurlTransportOptions& options,
-                                                       const Clock& clock) {
+std::unique_ptr<Transport> make_curl_transport(const TransportOptions& options,
+                                               const Clock& clock) {
   static const CURLcode initialized = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (initialized != CURLE_OK) {
-    return unexpected(ErrorCode::kInfrastructure, "libcurl can't be initialized");
-  }
-  UNDERSTUDY_CHECK(allow_open_files(options.connections_max));
-  const int epoll = epoll_create1(EPOLL_CLOEXEC);
-  if (epoll < 0) return unexpected(ErrorCode::kInfrastructure, "no descriptor for epoll");
-  return std::unique_ptr<Transport>(std::make_unique<CurlTransport>(options, clock, epoll));
+  UNDERSTUDY_ASSERT(initialized == CURLE_OK);
+  return std::make_unique<CurlTransport>(options, clock);
 }
 
 }  // namespace understudy

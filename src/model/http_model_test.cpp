@@ -28,11 +28,21 @@ const std::string kGood =
     R"({"choices":[{"message":{"role":"assistant","content":"hello"},"finish_reason":"stop"}],)"
     R"("usage":{"prompt_tokens":3,"completion_tokens":5}})";
 
+using MakeTransport = std::unique_ptr<Transport> (*)(const TransportOptions&, const Clock&);
+
+class HttpModel : public ::testing::TestWithParam<MakeTransport> {};
+INSTANTIATE_TEST_SUITE_P(Over, HttpModel,
+                         ::testing::Values(make_plain_transport, make_curl_transport),
+                         [](const auto& one) {
+                           return one.param == make_plain_transport ? "Plain" : "Curl";
+                         });
+
 struct Fixture {
   SystemClock clock;
+  MakeTransport make;
   HttpModelOptions options;
-  CurlTransportOptions transport;
-  Fixture() {
+  TransportOptions transport;
+  explicit Fixture(MakeTransport make_transport = make_curl_transport) : make(make_transport) {
     options.connections_max = 4;
     options.deadline_ms = 3'000;
     options.attempt_timeout_ms = 500;
@@ -47,9 +57,8 @@ struct Fixture {
     const auto endpoints =
         resolve_endpoints(*spec, std::vector<std::string>{base_url},
                           [](std::string_view) { return std::optional<std::string>(kKey); }, {});
-    auto curl = make_curl_transport(transport, clock);
-    return make_http_model(options, *endpoints, make_openai_chat_protocol(*spec), std::move(*curl),
-                           clock);
+    return make_http_model(options, *endpoints, make_openai_chat_protocol(*spec),
+                           make(transport, clock), clock);
   }
 
   ChatOutcome ask(ChatModel& model) {
@@ -82,8 +91,8 @@ struct Fixture {
   std::vector<std::string> requests;
 };
 
-TEST(HttpModel, ReadsAnAnswer) {
-  Fixture f;
+TEST_P(HttpModel, ReadsAnAnswer) {
+  Fixture f(GetParam());
   RawServer server([](std::size_t) { return RawAnswer{http_answer(200, kGood)}; });
   const auto model = f.model(server.base_url());
   const ChatOutcome ended = f.ask(*model);
@@ -114,9 +123,9 @@ std::string gzipped(const std::string& plain) {
   return packed;
 }
 
-TEST(HttpModel, ReadsAGzippedAnswer) {
+TEST_P(HttpModel, ReadsAGzippedAnswer) {
   const std::string packed = gzipped(kGood);
-  Fixture f;
+  Fixture f(GetParam());
   RawServer server([&](std::size_t) {
     return RawAnswer{http_answer(200, packed, "Content-Encoding: gzip\r\n")};
   });
@@ -124,43 +133,49 @@ TEST(HttpModel, ReadsAGzippedAnswer) {
   EXPECT_TRUE(std::holds_alternative<Completion>(f.ask(*model).outcome));
 }
 
-TEST(HttpModel, HtmlIsNotJson) {
-  EXPECT_EQ(Fixture().failure_of(http_answer(200, "<html>the user's own words</html>")).reason,
-            FailureReason::kNotJson);
+TEST_P(HttpModel, HtmlIsNotJson) {
+  EXPECT_EQ(
+      Fixture(GetParam()).failure_of(http_answer(200, "<html>the user's own words</html>")).reason,
+      FailureReason::kNotJson);
 }
 
-TEST(HttpModel, EmptyBodyIsNotJson) {
-  EXPECT_EQ(Fixture().failure_of(http_answer(200, "")).reason, FailureReason::kNotJson);
+TEST_P(HttpModel, EmptyBodyIsNotJson) {
+  EXPECT_EQ(Fixture(GetParam()).failure_of(http_answer(200, "")).reason, FailureReason::kNotJson);
 }
 
-TEST(HttpModel, HalfADocumentIsNotJson) {
-  EXPECT_EQ(Fixture().failure_of(http_answer(200, kGood.substr(0, kGood.size() / 2))).reason,
-            FailureReason::kNotJson);
+TEST_P(HttpModel, HalfADocumentIsNotJson) {
+  EXPECT_EQ(
+      Fixture(GetParam()).failure_of(http_answer(200, kGood.substr(0, kGood.size() / 2))).reason,
+      FailureReason::kNotJson);
 }
 
-TEST(HttpModel, ConnectionClosedInTheBodyIsAConnectionFailure) {
+TEST_P(HttpModel, ConnectionClosedInTheBodyIsAConnectionFailure) {
   const std::string whole = http_answer(200, kGood);
-  EXPECT_EQ(Fixture().failure_of(whole.substr(0, whole.size() - 10)).reason,
+  EXPECT_EQ(Fixture(GetParam()).failure_of(whole.substr(0, whole.size() - 10)).reason,
             FailureReason::kConnection);
 }
 
-TEST(HttpModel, OtherJsonIsUnexpectedBody) {
+TEST_P(HttpModel, OtherJsonIsUnexpectedBody) {
   for (const char* body : {"[]", "3", "{}", R"({"choices":[]})", R"({"choices":[{}]})",
                            R"({"choices":[{"message":{}}]})"}) {
-    EXPECT_EQ(Fixture().failure_of(http_answer(200, body)).reason, FailureReason::kUnexpectedBody)
+    EXPECT_EQ(Fixture(GetParam()).failure_of(http_answer(200, body)).reason,
+              FailureReason::kUnexpectedBody)
         << body;
   }
 }
 
-TEST(HttpModel, ErrorInsideA200IsNamed) {
-  const Failure failure = Fixture().failure_of(http_answer(
-      200, R"({"error":{"message":"the user's own words sk-very-secret","code":"overloaded"}})"));
+TEST_P(HttpModel, ErrorInsideA200IsNamed) {
+  const Failure failure =
+      Fixture(GetParam())
+          .failure_of(http_answer(
+              200,
+              R"({"error":{"message":"the user's own words sk-very-secret","code":"overloaded"}})"));
   EXPECT_EQ(failure.reason, FailureReason::kErrorInBody);
   EXPECT_EQ(failure.detail, "overloaded");
 }
 
-TEST(HttpModel, KeyEchoedAsAnErrorCodeIsDropped) {
-  Fixture f;
+TEST_P(HttpModel, KeyEchoedAsAnErrorCodeIsDropped) {
+  Fixture f(GetParam());
   const Failure failure =
       f.failure_of(http_answer(401, R"({"error":{"message":"no","code":"sk-very-secret"}})"));
   EXPECT_EQ(failure.reason, FailureReason::kUnauthorized);
@@ -168,34 +183,37 @@ TEST(HttpModel, KeyEchoedAsAnErrorCodeIsDropped) {
   EXPECT_EQ(f.requests.size(), 1U) << "a refused key is not tried again";
 }
 
-TEST(HttpModel, HugeBodyIsCutOff) {
-  EXPECT_EQ(Fixture().failure_of(http_answer(200, std::string(3U << 20, 'x'))).reason,
+TEST_P(HttpModel, HugeBodyIsCutOff) {
+  EXPECT_EQ(Fixture(GetParam()).failure_of(http_answer(200, std::string(3U << 20, 'x'))).reason,
             FailureReason::kBodyTooLarge);
 }
 
-TEST(HttpModel, EndlessBodyIsCutOff) {
+TEST_P(HttpModel, EndlessBodyIsCutOff) {
   const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n";
-  const Failure failure = Fixture().failure_of(head + std::string(1U << 16, 'x'), Then::kEndless);
+  const Failure failure =
+      Fixture(GetParam()).failure_of(head + std::string(1U << 16, 'x'), Then::kEndless);
   EXPECT_EQ(failure.reason, FailureReason::kBodyTooLarge);
   EXPECT_EQ(failure.detail, "more than 1048576 bytes");
 }
 
-TEST(HttpModel, BodyThatUnpacksToTooMuchIsCutOff) {
+TEST_P(HttpModel, BodyThatUnpacksToTooMuchIsCutOff) {
   const std::string packed = gzipped(std::string(std::size_t{64} << 20, ' '));
   EXPECT_LT(packed.size(), std::size_t{1} << 20) << "it is small on the wire";
-  EXPECT_EQ(Fixture().failure_of(http_answer(200, packed, "Content-Encoding: gzip\r\n")).reason,
+  EXPECT_EQ(
+      Fixture(GetParam()).failure_of(http_answer(200, packed, "Content-Encoding: gzip\r\n")).reason,
+      FailureReason::kBodyTooLarge);
+}
+
+TEST_P(HttpModel, EndlessHeadersAreCutOff) {
+  std::string bytes = "HTTP/1.1 200 OK\r\n";
+  for (int i = 0; i < 20'000; ++i) bytes += fmt::format("X-{}: {}\r\n", i, std::string(40, 'y'));
+  EXPECT_EQ(Fixture(GetParam()).failure_of(bytes, Then::kHold).reason,
             FailureReason::kBodyTooLarge);
 }
 
-TEST(HttpModel, EndlessHeadersAreCutOff) {
-  std::string bytes = "HTTP/1.1 200 OK\r\n";
-  for (int i = 0; i < 20'000; ++i) bytes += fmt::format("X-{}: {}\r\n", i, std::string(40, 'y'));
-  EXPECT_EQ(Fixture().failure_of(bytes, Then::kHold).reason, FailureReason::kBodyTooLarge);
-}
-
-TEST(HttpModel, RedirectIsNotFollowedAndTheKeyStaysHere) {
+TEST_P(HttpModel, RedirectIsNotFollowedAndTheKeyStaysHere) {
   RawServer other([](std::size_t) { return RawAnswer{http_answer(200, kGood)}; });
-  Fixture f;
+  Fixture f(GetParam());
   const Failure failure = f.failure_of(
       http_answer(307, "", fmt::format("Location: http://localhost:{}/v1\r\n", other.port())));
   EXPECT_EQ(failure.reason, FailureReason::kRedirect);
@@ -203,37 +221,40 @@ TEST(HttpModel, RedirectIsNotFollowedAndTheKeyStaysHere) {
   EXPECT_TRUE(other.requests().empty());
 }
 
-TEST(HttpModel, OtherClientErrorsAreBadRequests) {
-  const Failure failure = Fixture().failure_of(
-      http_answer(422, R"({"error":{"message":"m","type":"invalid_request_error","code":null}})"));
+TEST_P(HttpModel, OtherClientErrorsAreBadRequests) {
+  const Failure failure =
+      Fixture(GetParam())
+          .failure_of(http_answer(
+              422, R"({"error":{"message":"m","type":"invalid_request_error","code":null}})"));
   EXPECT_EQ(failure.reason, FailureReason::kBadRequest);
   EXPECT_EQ(failure.detail, "HTTP 422 invalid_request_error");
 }
 
-TEST(HttpModel, PromptThatDoesNotFitIsContextOverflow) {
+TEST_P(HttpModel, PromptThatDoesNotFitIsContextOverflow) {
   for (const char* body :
        {R"({"error":{"message":"x","type":"invalid_request_error",)"
         R"("code":"context_length_exceeded"}})",
         R"({"object":"error","message":"This model's maximum context length is 8 tokens."})"}) {
-    EXPECT_EQ(Fixture().failure_of(http_answer(400, body)).reason, FailureReason::kContextOverflow);
+    EXPECT_EQ(Fixture(GetParam()).failure_of(http_answer(400, body)).reason,
+              FailureReason::kContextOverflow);
   }
 }
 
-TEST(HttpModel, PromptWithheldByAFilterIsAnAnswer) {
+TEST_P(HttpModel, PromptWithheldByAFilterIsAnAnswer) {
   RawServer server([](std::size_t) {
     return RawAnswer{http_answer(400, R"({"error":{"message":"m","code":"content_filter"}})")};
   });
-  Fixture f;
+  Fixture f(GetParam());
   const ChatOutcome ended = f.ask(*f.model(server.base_url()));
   ASSERT_TRUE(std::holds_alternative<Completion>(ended.outcome));
   EXPECT_EQ(std::get<Completion>(ended.outcome).finish, FinishReason::kContentFilter);
 }
 
-TEST(HttpModel, ServerErrorIsTriedAgain) {
+TEST_P(HttpModel, ServerErrorIsTriedAgain) {
   RawServer server([](std::size_t index) {
     return RawAnswer{index == 0 ? http_answer(503, "{}") : http_answer(200, kGood)};
   });
-  Fixture f;
+  Fixture f(GetParam());
   const ChatOutcome ended = f.ask(*f.model(server.base_url()));
   EXPECT_TRUE(std::holds_alternative<Completion>(ended.outcome));
   EXPECT_EQ(ended.attempts, 2U);
@@ -241,20 +262,20 @@ TEST(HttpModel, ServerErrorIsTriedAgain) {
   EXPECT_EQ(server.requests()[0], server.requests()[1]) << "a retry asks the same";
 }
 
-TEST(HttpModel, ServerErrorsEndAtTheLimitOfFailures) {
-  Fixture f;
+TEST_P(HttpModel, ServerErrorsEndAtTheLimitOfFailures) {
+  Fixture f(GetParam());
   const Failure failure = f.failure_of(http_answer(500, "<h1>oops</h1>"));
   EXPECT_EQ(failure.reason, FailureReason::kServerError);
   EXPECT_EQ(failure.detail, "HTTP 500");
   EXPECT_EQ(f.requests.size(), 2U);
 }
 
-TEST(HttpModel, RateLimitWaitsAsLongAsItIsTold) {
+TEST_P(HttpModel, RateLimitWaitsAsLongAsItIsTold) {
   RawServer server([](std::size_t index) {
     return RawAnswer{index < 2 ? http_answer(429, "{}", "Retry-After: 0.2\r\n")
                                : http_answer(200, kGood)};
   });
-  Fixture f;
+  Fixture f(GetParam());
   const auto model = f.model(server.base_url());
   const std::int64_t start_ms = f.clock.now_ms();
   const ChatOutcome ended = f.ask(*model);
@@ -263,16 +284,16 @@ TEST(HttpModel, RateLimitWaitsAsLongAsItIsTold) {
   EXPECT_GE(f.clock.now_ms() - start_ms, 400);
 }
 
-TEST(HttpModel, RateLimitBeyondTheDeadlineIsAFailure) {
-  Fixture f;
+TEST_P(HttpModel, RateLimitBeyondTheDeadlineIsAFailure) {
+  Fixture f(GetParam());
   const std::int64_t start_ms = f.clock.now_ms();
   EXPECT_EQ(f.failure_of(http_answer(429, "{}", "Retry-After: 60\r\n")).reason,
             FailureReason::kRateLimited);
   EXPECT_LT(f.clock.now_ms() - start_ms, 1'000) << "there is no use in waiting";
 }
 
-TEST(HttpModel, UsedUpQuotaIsNotTriedAgain) {
-  Fixture f;
+TEST_P(HttpModel, UsedUpQuotaIsNotTriedAgain) {
+  Fixture f(GetParam());
   const Failure failure =
       f.failure_of(http_answer(429, R"({"error":{"message":"m","code":"insufficient_quota"}})"));
   EXPECT_EQ(failure.reason, FailureReason::kRateLimited);
@@ -280,30 +301,30 @@ TEST(HttpModel, UsedUpQuotaIsNotTriedAgain) {
   EXPECT_EQ(f.requests.size(), 1U);
 }
 
-TEST(HttpModel, ResetIsAConnectionFailure) {
-  EXPECT_EQ(Fixture().failure_of("", Then::kReset).reason, FailureReason::kConnection);
+TEST_P(HttpModel, ResetIsAConnectionFailure) {
+  EXPECT_EQ(Fixture(GetParam()).failure_of("", Then::kReset).reason, FailureReason::kConnection);
 }
 
-TEST(HttpModel, NobodyListeningIsAConnectionFailure) {
+TEST_P(HttpModel, NobodyListeningIsAConnectionFailure) {
   int port = 0;
   {
     RawServer gone([](std::size_t) { return RawAnswer{}; });
     port = gone.port();
   }
-  Fixture f;
+  Fixture f(GetParam());
   const auto model = f.model(fmt::format("http://127.0.0.1:{}/v1", port));
   const ChatOutcome ended = f.ask(*model);
   ASSERT_TRUE(std::holds_alternative<Failure>(ended.outcome));
   EXPECT_EQ(std::get<Failure>(ended.outcome).reason, FailureReason::kConnection);
 }
 
-TEST(HttpModel, StallIsATimeout) {
-  Fixture f;
+TEST_P(HttpModel, StallIsATimeout) {
+  Fixture f(GetParam());
   EXPECT_EQ(f.failure_of("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{", Then::kHold).reason,
             FailureReason::kTimeout);
 }
 
-TEST(HttpModel, ServerWithoutTlsIsATlsFailure) {
+TEST(HttpModelTls, ServerWithoutTlsIsATlsFailure) {
   RawServer server([](std::size_t) { return RawAnswer{http_answer(200, kGood)}; });
   Fixture f;
   const auto model = f.model(fmt::format("https://127.0.0.1:{}/v1", server.port()));
@@ -312,7 +333,7 @@ TEST(HttpModel, ServerWithoutTlsIsATlsFailure) {
   EXPECT_EQ(std::get<Failure>(ended.outcome).reason, FailureReason::kTls);
 }
 
-TEST(HttpModel, OnlyACertificateThatChecksGetsTheRequest) {
+TEST(HttpModelTls, OnlyACertificateThatChecksGetsTheRequest) {
   const std::string answer = http_answer(200, kGood);
   const auto outcome = [&](const TestCertificate& certificate, bool trusted, int requests) {
     TlsServer server(certificate, answer);
@@ -335,24 +356,25 @@ TEST(HttpModel, OnlyACertificateThatChecksGetsTheRequest) {
   EXPECT_EQ(refused({.valid_for_s = -60}, true), FailureReason::kTls) << "expired";
 }
 
-TEST(HttpModel, NotHttpAtAllIsAConnectionFailure) {
-  EXPECT_EQ(Fixture().failure_of("SSH-2.0-OpenSSH_9.2\r\n").reason, FailureReason::kConnection);
+TEST_P(HttpModel, NotHttpAtAllIsAConnectionFailure) {
+  EXPECT_EQ(Fixture(GetParam()).failure_of("SSH-2.0-OpenSSH_9.2\r\n").reason,
+            FailureReason::kConnection);
 }
 
-TEST(HttpModel, LoneSurrogateInAnAnswerIsReplaced) {
+TEST_P(HttpModel, LoneSurrogateInAnAnswerIsReplaced) {
   RawServer server([](std::size_t) {
     return RawAnswer{http_answer(
         200, R"({"choices":[{"message":{"content":"a\ud83d b\ud83d\ude00 \\ud83d"}}]})")};
   });
-  Fixture f;
+  Fixture f(GetParam());
   const ChatOutcome ended = f.ask(*f.model(server.base_url()));
   ASSERT_TRUE(std::holds_alternative<Completion>(ended.outcome));
   EXPECT_EQ(std::get<Completion>(ended.outcome).content, "a\uFFFD b\U0001F600 \\ud83d");
 }
 
-TEST(HttpModel, InvalidToolsAreABadRequestThatIsNotSent) {
+TEST_P(HttpModel, InvalidToolsAreABadRequestThatIsNotSent) {
   RawServer server([](std::size_t) { return RawAnswer{http_answer(200, kGood)}; });
-  Fixture f;
+  Fixture f(GetParam());
   const auto model = f.model(server.base_url());
   model->submit({.id = 3, .messages = {}, .tools = "{not json", .sampling = {}, .json_schema = {}});
   const auto ended = model->poll(100);

@@ -43,9 +43,11 @@ Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const Mode
                                   "OpenAI's, such as openai/omni-moderation-latest",
                                   spec.text));
   }
-  CurlTransportOptions curl;
-  curl.connections_max = http.connections_max * endpoints.size();
-  UNDERSTUDY_TRY(std::unique_ptr<Transport> transport, make_curl_transport(curl, clock));
+  TransportOptions connections;
+  connections.connections_max = http.connections_max * endpoints.size();
+  std::vector<std::string> urls;
+  for (const Endpoint& endpoint : endpoints) urls.push_back(endpoint.base_url);
+  UNDERSTUDY_TRY(std::unique_ptr<Transport> transport, make_transport(urls, connections, clock));
   auto protocol = options.moderates ? make_moderation_protocol(spec) : make_chat_protocol(spec);
   return make_http_model(std::move(http), std::move(endpoints), std::move(protocol),
                          std::move(transport), clock);

@@ -1,14 +1,13 @@
 #include "model/model_spec.hpp"
 
-#include <curl/curl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <memory>
 
 #include "base/text.hpp"
+#include "model/curl_url.hpp"
 
 namespace understudy {
 namespace {
@@ -35,14 +34,6 @@ const Provider* find_provider(std::string_view name) {
   return found == kProviders.end() ? nullptr : &*found;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
 // "openai-responses" has the keys of "openai"; "my-host" reads MY_HOST_API_KEY.
 std::string variable(std::string_view provider, std::string_view what) {
   std::string name(provider == "openai-responses" ? "openai" : provider);
@@ -60,41 +51,24 @@ bool is_loopback(std::string_view host) {
   return host.find_first_not_of("0123456789.") == std::string_view::npos;
 }
 
-struct UrlDeleter {
-  void operator()(CURLU* url) const { curl_url_cleanup(url); }
-};
-
-std::optional<std::string> url_part(CURLU* url, CURLUPart part, unsigned flags = 0) {
-  char* text = nullptr;
-  if (curl_url_get(url, part, &text, flags) != CURLUE_OK) return std::nullopt;
-  std::string value(text);
-  curl_free(text);
-  return value;
-}
-
 Result<Endpoint> parse_base_url(const std::string& text, std::string_view from) {
   // The text itself stays out of the message: somebody may have written a key into it.
   const auto wrong = [&](std::string_view what) {
     return unexpected(ErrorCode::kUsage, fmt::format("the base URL ({}) {}", from, what));
   };
-  const std::unique_ptr<CURLU, UrlDeleter> url(curl_url());
-  if (curl_url_set(url.get(), CURLUPART_URL, text.c_str(), 0) != CURLUE_OK) {
-    return wrong("is not a URL: expected http://host:port/v1 or https://…");
-  }
-  const std::string scheme = url_part(url.get(), CURLUPART_SCHEME).value_or("");
+  const CurlUrl url = parse_url(text);
+  if (url == nullptr) return wrong("is not a URL: expected http://host:port/v1 or https://…");
+  const std::string scheme = url_part(url, CURLUPART_SCHEME).value_or("");
   if (scheme != "http" && scheme != "https") return wrong("must begin with http:// or https://");
-  if (url_part(url.get(), CURLUPART_USER) || url_part(url.get(), CURLUPART_PASSWORD)) {
+  if (url_part(url, CURLUPART_USER) || url_part(url, CURLUPART_PASSWORD)) {
     return wrong("must not hold a user or password: keys come from the environment");
   }
-  if (url_part(url.get(), CURLUPART_QUERY) || url_part(url.get(), CURLUPART_FRAGMENT)) {
+  if (url_part(url, CURLUPART_QUERY) || url_part(url, CURLUPART_FRAGMENT)) {
     return wrong("must not have a query or fragment");
   }
   Endpoint endpoint;
-  endpoint.host = lower(url_part(url.get(), CURLUPART_HOST).value_or(""));
-  if (endpoint.host.starts_with('[') && endpoint.host.ends_with(']')) {
-    endpoint.host = endpoint.host.substr(1, endpoint.host.size() - 2);
-  }
-  const std::string port = url_part(url.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT).value_or("");
+  endpoint.host = url_host(url);
+  const std::string port = url_part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT).value_or("");
   std::from_chars(port.data(), port.data() + port.size(), endpoint.port);
   endpoint.loopback = is_loopback(endpoint.host);
   endpoint.base_url = text;
@@ -106,7 +80,7 @@ Result<void> check_egress(const Endpoint& endpoint, const EgressList& allowed) {
   if (endpoint.loopback) return {};
   const std::string with_port = fmt::format("{}:{}", endpoint.host, endpoint.port);
   for (const std::string& entry : allowed) {
-    const std::string host = lower(trimmed(entry));
+    const std::string host = ascii_lower(trimmed(entry));
     if (host == endpoint.host || host == with_port) return {};
   }
   return unexpected(ErrorCode::kUsage,

@@ -79,16 +79,21 @@ void RawServer::serve() {
   while (!stopped_) {
     if (!readable(listener_)) continue;
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (fd >= 0) answer(fd);
+    if (fd < 0) continue;
+    ++connections_;
+    while (answer(fd)) {
+    }
+    ::close(fd);
   }
 }
 
-void RawServer::answer(int fd) {
+bool RawServer::answer(int fd) {
   std::string request;
   std::array<char, 65536> buffer{};
   while (!stopped_ && !is_whole(request)) {
     if (!readable(fd)) continue;
     const ssize_t count = recv(fd, buffer.data(), buffer.size(), 0);
+    if (count <= 0 && request.empty()) return false;
     if (count <= 0) break;
     request.append(buffer.data(), static_cast<std::size_t>(count));
   }
@@ -100,6 +105,7 @@ void RawServer::answer(int fd) {
   }
   const RawAnswer answer = script_(index);
   bool connected = send_all(fd, answer.bytes);
+  if (answer.then == RawAnswer::Then::kStay) return connected;
   if (answer.then == RawAnswer::Then::kEndless) {
     const std::string body = answer.bytes.substr(answer.bytes.find("\r\n\r\n") + 4);
     while (!stopped_ && connected) connected = send_all(fd, body);
@@ -114,7 +120,7 @@ void RawServer::answer(int fd) {
   } else {
     shutdown(fd, SHUT_WR);
   }
-  ::close(fd);
+  return false;
 }
 
 std::string http_answer(int status, const std::string& body, const std::string& headers) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.hpp"
@@ -72,17 +73,31 @@ class Transport {
   [[nodiscard]] virtual std::size_t in_flight() const = 0;
 };
 
-struct CurlTransportOptions {
+struct TransportOptions {
   std::size_t connections_max = 200;             ///< submit() takes no more than that in flight
   std::size_t response_bytes_max = 32ULL << 20;  ///< decompressed
   std::int64_t connect_timeout_ms = 15'000;
   std::string ca_file;  ///< PEM; empty: the system's
 };
 
-/// libcurl's multi interface driven by epoll on the caller's thread. Raises the limit of open files
-/// as far as needed; fails with kInfrastructure, naming the numbers, when the system does not let
-/// it.
-[[nodiscard]] Result<std::unique_ptr<Transport>> make_curl_transport(
-    const CurlTransportOptions& options, const Clock& clock);
+/// The one for these URLs: plain sockets where each is plain (below), else libcurl. Raises the
+/// limit of open files as far as needed; fails with kInfrastructure, naming the numbers, when the
+/// system does not let it.
+[[nodiscard]] Result<std::unique_ptr<Transport>> make_transport(
+    const std::vector<std::string>& urls, const TransportOptions& options, const Clock& clock);
+
+/// http:// to an address or to "localhost": no TLS, no name to look up, no user in the URL.
+[[nodiscard]] bool is_plain_url(const std::string& url);
+
+/// libcurl's multi interface, driven by epoll on the caller's thread.
+[[nodiscard]] std::unique_ptr<Transport> make_curl_transport(const TransportOptions& options,
+                                                             const Clock& clock);
+/// Sockets and epoll on the caller's thread, for plain URLs alone: a model server beside us answers
+/// faster than libcurl asks (docs/decisions/0070).
+[[nodiscard]] std::unique_ptr<Transport> make_plain_transport(const TransportOptions& options,
+                                                              const Clock& clock);
+
+/// Keeps the value of a response header that says something about rate limits.
+void read_rate_header(std::string_view name, std::string_view value, RateHeaders& rate);
 
 }  // namespace understudy
