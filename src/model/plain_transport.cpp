@@ -294,7 +294,9 @@ class PlainTransport final : public Transport {
       set_due(slot, slot.deadline_us);
     }
     if ((events & EPOLLOUT) != 0) send(slot);
-    if (slot.is_busy && ((events & EPOLLIN) != 0 || is_over)) receive(slot, is_over);
+    // Sending may have ended the request, or begun it again on a new connection.
+    if (!slot.is_busy || slot.is_connecting) return;
+    if ((events & EPOLLIN) != 0 || is_over) receive(slot, is_over);
   }
 
   void send(Slot& slot) {
