@@ -9,6 +9,7 @@
 #include "cli/study_session.hpp"
 #include "cli/verbs.hpp"
 #include "engine/discovery.hpp"
+#include "engine/stress.hpp"
 #include "engine/study_files.hpp"
 
 namespace understudy {
@@ -20,6 +21,8 @@ struct DiscoverFlags {
   std::size_t draft = 0;
   std::size_t show = 0;
   std::string out;
+  bool stress = false;
+  StressOptions of_stress;
 };
 
 Result<int> run(Study& study, const DiscoverFlags& flags) {
@@ -42,6 +45,39 @@ Result<int> run(Study& study, const DiscoverFlags& flags) {
   return kExitDone;
 }
 
+Result<int> run_stress(Study& study, const DiscoverFlags& flags) {
+  UNDERSTUDY_TRY(const Json found, stress(study, flags.of_stress));
+  const std::string text =
+      flags.study.json ? write_json(found, JsonStyle::kPretty) : stress_text(found);
+  if (flags.out.empty()) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+  } else {
+    UNDERSTUDY_CHECK(write_whole_file(flags.out, text));
+  }
+  return kExitDone;
+}
+
+void add_stress_flags(CLI::App& app, DiscoverFlags& flags) {
+  CLI::Option* const stress = app.add_flag(
+      "--stress", flags.stress,
+      "Which kinds of prefixes carry each graded behavior, and the prefixes with most of it");
+  StressOptions& options = flags.of_stress;
+  app.add_option("--behavior", options.behaviors, "With --stress: this one; may be repeated")
+      ->needs(stress);
+  app.add_option("--worst", options.worst, "With --stress: prefixes of each behavior")
+      ->check(CLI::Range(1, 1000))
+      ->needs(stress)
+      ->capture_default_str();
+  app.add_option("--redraw", options.redraw,
+                 "With --stress: so many further answers to each of those, in no estimate")
+      ->check(CLI::Range(1, 10'000))
+      ->needs(stress);
+  app.add_option("--deployment", options.deployment,
+                 "With --stress: what so many turns to come would hold")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1'000'000'000'000}))
+      ->needs(stress);
+}
+
 }  // namespace
 
 int run_discover(const std::vector<std::string>& arguments) {
@@ -52,7 +88,11 @@ int run_discover(const std::vector<std::string>& arguments) {
       "on the other half. Asks no model.\n\n"
       "  understudy discover my-study\n"
       "  understudy discover my-study --show 1               the most typical transcripts\n"
-      "  understudy discover my-study --draft 1 -o new.toml  a behavior file, to be measured\n",
+      "  understudy discover my-study --draft 1 -o new.toml  a behavior file, to be measured\n\n"
+      "With --stress: where what the study grades is, and how much of it to expect. Asks the\n"
+      "candidate (and judges) only for --redraw.\n\n"
+      "  understudy discover my-study --stress --deployment 10000000\n"
+      "  understudy discover my-study --stress --behavior refusal --redraw 20\n",
       "discover");
   DiscoverFlags flags;
   app.add_option("DIR", flags.study.directory, "The study's directory")->required();
@@ -66,8 +106,14 @@ int run_discover(const std::vector<std::string>& arguments) {
       ->check(CLI::PositiveNumber)
       ->excludes(draft);
   app.add_option("-o,--output", flags.out, "Instead of standard output");
+  add_stress_flags(app, flags);
   add_display_flags(app, flags.study);
   if (const auto code = parse_arguments(app, arguments)) return *code;
+  if (flags.stress) {
+    flags.of_stress.level = flags.level;
+    return with_study(flags.study, StudyStore::Mode::kWrite,
+                      [&](Study& study) { return run_stress(study, flags); });
+  }
   return with_study(flags.study, StudyStore::Mode::kRead,
                     [&](Study& study) { return run(study, flags); });
 }

@@ -33,6 +33,10 @@ std::vector<std::string> situations_of(FeatureExtractor& extractor, const Answer
   for (const Message& message : answer.prefix) turns += message.role == Role::kUser ? 1 : 0;
   names.emplace_back(turns <= 1 ? "first turn" : turns <= 3 ? "turn 2 or 3" : "turn 4 or later");
   if (!answer.tools.empty()) names.emplace_back("tools are offered");
+  if (!answer.prefix.empty() && (answer.prefix.front().role == Role::kSystem ||
+                                 answer.prefix.front().role == Role::kDeveloper)) {
+    names.emplace_back("a system prompt");
+  }
   if (!answer.prefix.empty() && answer.prefix.back().role == Role::kTool) {
     names.emplace_back("a tool's result is answered");
   }

@@ -11,7 +11,7 @@
 namespace understudy {
 
 /// Names of properties of the prefix: words, shapes, language and length of the last user message,
-/// which turn it is, whether there are tools or a tool's result is answered.
+/// which turn it is, whether there are tools, a system prompt, or a tool's result is answered.
 [[nodiscard]] std::vector<std::string> situations_of(FeatureExtractor& extractor,
                                                      const AnswerView& answer);
 

@@ -12,8 +12,8 @@
 namespace understudy {
 
 std::string role_of(Arm arm) {
-  UNDERSTUDY_ASSERT(arm == Arm::kCandidate || arm == Arm::kDeployedReplay);
-  return arm == Arm::kCandidate ? "candidate" : "deployed";
+  UNDERSTUDY_ASSERT(arm == Arm::kCandidate || arm == Arm::kDeployedReplay || arm == kRepeatedArm);
+  return arm == Arm::kDeployedReplay ? "deployed" : "candidate";
 }
 
 Result<std::vector<PrefixPlace>> prefix_places(StudyStore& store) {
@@ -48,40 +48,78 @@ Result<std::vector<std::uint64_t>> prefix_identities(StudyStore& store, const st
   return identities;
 }
 
+Result<std::optional<std::uint64_t>> window_bytes(Study& study, const Completion& completion) {
+  const auto window = study.config.window_tokens();
+  if (!window) return std::optional<std::uint64_t>();
+  UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study.tokenizer());
+  const std::uint64_t size = tokenizer->first_tokens(completion.content, *window).size();
+  return size < completion.content.size() ? std::optional(size) : std::nullopt;
+}
+
 Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> prefixes) {
   ArmDraws draws(study, arm);
-  draws.draws_ = study.config.sample.draws;
-  draws.prefixes_ = std::move(prefixes);
-  if (study.options.limit && *study.options.limit < draws.prefixes_.size()) {
-    draws.prefixes_.resize(*study.options.limit);
+  if (study.options.limit && *study.options.limit < prefixes.size()) {
+    prefixes.resize(*study.options.limit);
   }
-  const std::size_t total = draws.prefixes_.size() * draws.draws_;
-  draws.finished_.assign(total, false);
-  draws.out_.assign(total, false);
-  draws.begun_.assign(total, false);
-  UNDERSTUDY_CHECK(draws.load_out());
+  UNDERSTUDY_CHECK(draws.load(std::move(prefixes), study.config.sample.draws));
+  return draws;
+}
+
+Result<ArmDraws> ArmDraws::load_repeated(Study& study, std::vector<PrefixPlace> prefixes,
+                                         const std::vector<std::int64_t>& chosen,
+                                         std::uint32_t draws) {
+  ArmDraws repeated(study, kRepeatedArm);
+  UNDERSTUDY_CHECK(repeated.load(std::move(prefixes), draws));
+  std::vector<bool> open(repeated.end(), false);
+  for (const std::int64_t prefix : chosen) {
+    const auto first = static_cast<std::ptrdiff_t>(*repeated.number_of(prefix, 0));
+    std::fill_n(open.begin() + first, draws, true);
+  }
+  repeated.done_ = 0;
+  for (std::size_t number = 0; number < repeated.end(); ++number) {
+    if (open[number]) {
+      repeated.done_ += repeated.finished_[number] ? 1 : 0;
+    } else {
+      ++repeated.passed_over_;
+      repeated.finished_[number] = true;
+    }
+  }
+  UNDERSTUDY_CHECK(study.store.for_each_draw_status(Arm::kCandidate, [&](const DrawStatus&) {
+    ++repeated.done_elsewhere_;
+    return Result<void>();
+  }));
+  return repeated;
+}
+
+Result<void> ArmDraws::load(std::vector<PrefixPlace> prefixes, std::uint32_t draws) {
+  draws_ = draws;
+  prefixes_ = std::move(prefixes);
+  const std::size_t total = prefixes_.size() * draws_;
+  finished_.assign(total, false);
+  out_.assign(total, false);
+  begun_.assign(total, false);
+  UNDERSTUDY_CHECK(load_out());
   UNDERSTUDY_CHECK(
-      study.store.for_each_draw_status(arm, [&](const DrawStatus& status) -> Result<void> {
-        const auto number = draws.number_of(status.key.prefix, status.key.index);
+      study_->store.for_each_draw_status(arm_, [&](const DrawStatus& status) -> Result<void> {
+        const auto number = number_of(status.key.prefix, status.key.index);
         if (!number) return {};
         // What failed and is out again is waited for.
-        if (status.failed && (study.options.retry_errors || draws.out_[*number])) return {};
-        if (draws.out_[*number]) --draws.out_count_;
-        draws.out_[*number] = false;
-        draws.finished_[*number] = true;
-        ++draws.done_;
-        if (status.failed) ++draws.failed_[std::string(failure_name(*status.failed))];
+        if (status.failed && (study_->options.retry_errors || out_[*number])) return {};
+        if (out_[*number]) --out_count_;
+        out_[*number] = false;
+        finished_[*number] = true;
+        ++done_;
+        if (status.failed) ++failed_[std::string(failure_name(*status.failed))];
         return {};
       }));
-  if (!study.config.tools.are_replayed()) return draws;
-  UNDERSTUDY_CHECK(study.store.for_each_begun(arm, [&](const DrawKey& key) -> Result<void> {
-    const auto number = draws.number_of(key.prefix, key.index);
-    if (!number || draws.finished_[*number]) return {};
-    draws.begun_[*number] = true;
-    ++draws.begun_count_;
+  if (!study_->config.tools.are_replayed()) return {};
+  return study_->store.for_each_begun(arm_, [&](const DrawKey& key) -> Result<void> {
+    const auto number = number_of(key.prefix, key.index);
+    if (!number || finished_[*number]) return {};
+    begun_[*number] = true;
+    ++begun_count_;
     return {};
-  }));
-  return draws;
+  });
 }
 
 Result<void> ArmDraws::load_out() {
@@ -130,7 +168,7 @@ std::uint64_t ArmDraws::failed_count() const {
 
 RoleProgress ArmDraws::progress() const {
   const std::size_t open = trajectories_ ? trajectories_->count() : in_flight_.size();
-  return {.role = role_, .done = done_, .in_flight = open + out_count_};
+  return {.role = role_, .done = done_ + done_elsewhere_, .in_flight = open + out_count_};
 }
 
 DrawKey ArmDraws::key_of(std::size_t number) const {
@@ -140,20 +178,22 @@ DrawKey ArmDraws::key_of(std::size_t number) const {
 }
 
 Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
-  const std::string key = fmt::format("identity:{}", arm_name(arm_));
+  // Repeated draws are of the model that gave the candidate's.
+  const Arm arm = arm_ == kRepeatedArm ? Arm::kCandidate : arm_;
+  const std::string key = fmt::format("identity:{}", arm_name(arm));
   UNDERSTUDY_TRY(const auto stored, study_->store.meta(key));
   const Json manifest = manifest_json(study_->config);
   Json now = {{"config", manifest[role_]}};
   if (manifest.contains("tools")) now["tools"] = manifest["tools"];
-  if (stored && done_ + out_count_ + begun_count_ > 0) {
+  const std::uint64_t asked = done_ + done_elsewhere_ + out_count_ + begun_count_;
+  if (stored && asked > 0) {
     UNDERSTUDY_TRY(const Json before, parse_json(*stored));
     now["model"] = model ? Json(*model) : before["model"];
     if (now == before) return {};
     return unexpected(ErrorCode::kUsage,
                       fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
                                   "start a new study, or put [{}] back",
-                                  done_ + out_count_ + begun_count_, arm_name(arm_), before.dump(),
-                                  now.dump(), role_));
+                                  asked, arm_name(arm), before.dump(), now.dump(), role_));
   }
   if (!model) return {};
   now["model"] = *model;
@@ -318,12 +358,8 @@ Result<StoredDraw> ArmDraws::single_draw(ChatOutcome ended) {
 }
 
 Result<void> ArmDraws::put(StoredDraw draw) {
-  const auto window = study_->config.window_tokens();
-  const auto* const completion = std::get_if<Completion>(&draw.outcome);
-  if (window && completion != nullptr) {
-    UNDERSTUDY_TRY(const Tokenizer* const tokenizer, study_->tokenizer());
-    const std::size_t size = tokenizer->first_tokens(completion->content, *window).size();
-    if (size < completion->content.size()) draw.window_bytes = size;
+  if (const auto* const completion = std::get_if<Completion>(&draw.outcome)) {
+    UNDERSTUDY_TRY(draw.window_bytes, window_bytes(*study_, *completion));
   }
   UNDERSTUDY_CHECK(study_->store.add_draw(draw));
   finish(draw);

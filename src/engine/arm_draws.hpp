@@ -19,6 +19,12 @@
 
 namespace understudy {
 
+/// Additional draws of the candidate on chosen prefixes (stress.hpp). Beyond the real arms, and
+/// beside kKnownArm: what estimates, counts or compares draws never meets them.
+inline constexpr Arm kRepeatedArm = static_cast<Arm>(kArmCount + 1);
+/// Answers of the candidate to a benchmark's prompts (awareness.hpp), apart in the same way.
+inline constexpr Arm kBenchmarkArm = static_cast<Arm>(kArmCount + 2);
+
 /// "candidate" or "deployed": whose [section] of study.toml answers for the arm.
 [[nodiscard]] std::string role_of(Arm arm);
 
@@ -33,17 +39,29 @@ struct PrefixPlace {
 [[nodiscard]] Result<std::vector<std::uint64_t>> prefix_identities(
     StudyStore& store, const std::string& source, const std::vector<PrefixPlace>& prefixes);
 
+/// How much of a fresh answer is graded; none: all of it.
+[[nodiscard]] Result<std::optional<std::uint64_t>> window_bytes(Study& study,
+                                                                const Completion& completion);
+
 class ArmDraws {
  public:
   /// Reads who has ended, and who is out in batch files. With `limit` only the first prefixes
   /// count; with `retry_errors` what failed is not finished. `study` must outlive it.
   [[nodiscard]] static Result<ArmDraws> load(Study& study, Arm arm,
                                              std::vector<PrefixPlace> prefixes);
+  /// kRepeatedArm: so many draws on each of `chosen` (prefix ids), asked of the same model as the
+  /// candidate's. `prefixes` are all of them.
+  [[nodiscard]] static Result<ArmDraws> load_repeated(Study& study,
+                                                      std::vector<PrefixPlace> prefixes,
+                                                      const std::vector<std::int64_t>& chosen,
+                                                      std::uint32_t draws);
 
   [[nodiscard]] Arm arm() const { return arm_; }
   [[nodiscard]] const std::string& role() const { return role_; }
-  /// All that the configuration asks for; draws are numbered [0, total), in the order of work.
-  [[nodiscard]] std::size_t total() const { return finished_.size(); }
+  /// Draws are numbered [0, end), in the order of work.
+  [[nodiscard]] std::size_t end() const { return finished_.size(); }
+  /// All that the configuration asks for: end(), but for kRepeatedArm.
+  [[nodiscard]] std::size_t total() const { return finished_.size() - passed_over_; }
   [[nodiscard]] bool is_finished(std::size_t number) const { return finished_[number]; }
   /// Neither finished nor out in a batch file: may be asked.
   [[nodiscard]] bool is_open(std::size_t number) const {
@@ -88,6 +106,7 @@ class ArmDraws {
  private:
   using Text = std::shared_ptr<const StoredConversation>;
   ArmDraws(Study& study, Arm arm) : study_(&study), arm_(arm), role_(role_of(arm)) {}
+  Result<void> load(std::vector<PrefixPlace> prefixes, std::uint32_t draws);
   Result<void> load_out();
   [[nodiscard]] Result<Text> text_of(std::int64_t prefix);
   /// The conversations of this draw and of those after it, in one read.
@@ -108,6 +127,8 @@ class ArmDraws {
   std::vector<bool> begun_;  ///< has steps of a trajectory that did not end
   std::uint64_t begun_count_ = 0;
   std::uint64_t done_ = 0;
+  std::uint64_t done_elsewhere_ = 0;  ///< in the candidate's own arm, by the same role
+  std::size_t passed_over_ = 0;       ///< numbers that are never asked
   std::uint64_t out_count_ = 0;
   std::uint64_t out_elsewhere_ = 0;  ///< for other settings, or of another frame
   std::map<std::string, std::uint64_t> failed_;
@@ -116,5 +137,12 @@ class ArmDraws {
   std::unordered_map<std::uint64_t, Text> in_flight_;
   std::unique_ptr<Trajectories> trajectories_;  ///< where tools are replayed
 };
+
+/// Asks for the draws that are open, to the end: kPaused where something stops it before.
+struct AskedDraws {
+  Json detail;              ///< what the stage counts of the arm
+  std::uint64_t count = 0;  ///< requests of this call
+};
+[[nodiscard]] Result<AskedDraws> ask_open_draws(Study& study, ArmDraws& draws);
 
 }  // namespace understudy

@@ -16,18 +16,8 @@ namespace {
 constexpr std::size_t kTranscripts = 10;
 constexpr std::size_t kSituations = 3;
 constexpr std::uint64_t kPairsForSituations = 2000;
-constexpr std::size_t kShownBytes = 300;    // of a message in a terminal
-constexpr std::size_t kKeptBytes = 16'384;  // of a message in a transcript
+constexpr std::size_t kShownBytes = 300;  // of a message in a terminal
 constexpr std::size_t kFeaturesShown = 3;
-
-std::string readable_answer(const AnswerView& answer) {
-  std::string text(utf8_prefix(answer.content, kKeptBytes));
-  for (const ToolCall& call : answer.tool_calls) {
-    text += fmt::format("{}[calls {} with {}]", text.empty() ? "" : "\n", call.name,
-                        utf8_prefix(call.arguments, kKeptBytes));
-  }
-  return text;
-}
 
 class Describing {
  public:
@@ -78,7 +68,7 @@ class Describing {
       UNDERSTUDY_TRY(transcript.id,
                      ids_.of(pack_draw_key(pairs_.key(typical[i].pair, finding.more))));
       UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(typical[i].pair, finding.more));
-      transcript.user_text = utf8_prefix(last_user_text(answer.prefix), kKeptBytes);
+      transcript.user_text = utf8_prefix(last_user_text(answer.prefix), kTranscriptBytes);
       transcript.answer = readable_answer(answer);
       transcripts.push_back(std::move(transcript));
     }
@@ -103,11 +93,6 @@ std::string rate_text(const HalfRate& rate) {
   return fmt::format("{:.4g} ({:.4g}–{:.4g})", rate.per_100k, rate.interval.lo, rate.interval.hi);
 }
 
-std::string shown(std::string_view text) {
-  const std::string_view part = utf8_prefix(text, kShownBytes);
-  return terminal_safe(part) + (part.size() < text.size() ? " …" : "");
-}
-
 Result<const ContrastFinding*> finding_of(const Discovery& found, std::size_t number) {
   const std::vector<ContrastFinding>& findings = found.contrast.findings;
   if (number >= 1 && number <= findings.size()) return &findings[number - 1];
@@ -116,6 +101,20 @@ Result<const ContrastFinding*> finding_of(const Discovery& found, std::size_t nu
 }
 
 }  // namespace
+
+std::string readable_answer(const AnswerView& answer) {
+  std::string text(utf8_prefix(answer.content, kTranscriptBytes));
+  for (const ToolCall& call : answer.tool_calls) {
+    text += fmt::format("{}[calls {} with {}]", text.empty() ? "" : "\n", call.name,
+                        utf8_prefix(call.arguments, kTranscriptBytes));
+  }
+  return text;
+}
+
+std::string shown_text(std::string_view text) {
+  const std::string_view part = utf8_prefix(text, kShownBytes);
+  return terminal_safe(part) + (part.size() < text.size() ? " …" : "");
+}
 
 Result<Discovery> discover(Study& study, double level) {
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
@@ -186,9 +185,9 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
   }
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
     const ContrastFinding& finding = contrast.findings[i];
-    text += fmt::format("\n{:>3}  {}", i + 1, shown(finding.features.front()));
+    text += fmt::format("\n{:>3}  {}", i + 1, shown_text(finding.features.front()));
     for (std::size_t f = 1; f < std::min(kFeaturesShown, finding.features.size()); ++f) {
-      text += fmt::format(" · {}", shown(finding.features[f]));
+      text += fmt::format(" · {}", shown_text(finding.features[f]));
     }
     text += fmt::format(
         "\n     {} often: candidate {} per 100k, logged {}; {} users more, {} fewer; adjusted p "
@@ -196,8 +195,9 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
         finding.more ? "more" : "less", rate_text(finding.candidate), rate_text(finding.logged),
         finding.users_more, finding.users_fewer, finding.adjusted);
     for (const Situation& situation : found.situations[i]) {
-      text += fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
-                          shown(situation.name), 100 * situation.share, 100 * situation.share_all);
+      text +=
+          fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
+                      shown_text(situation.name), 100 * situation.share, 100 * situation.share_all);
     }
   }
   if (!contrast.findings.empty()) {
@@ -212,10 +212,10 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
 
 Result<std::string> transcripts_text(const Discovery& found, std::size_t number) {
   UNDERSTUDY_TRY(const ContrastFinding* finding, finding_of(found, number));
-  std::string text = fmt::format("finding {}: {}\n", number, shown(finding->features.front()));
+  std::string text = fmt::format("finding {}: {}\n", number, shown_text(finding->features.front()));
   for (const Transcript& transcript : found.transcripts[number - 1]) {
     text += fmt::format("\n{}\n  user:   {}\n  answer: {}\n", answer_id_text(transcript.id),
-                        shown(transcript.user_text), shown(transcript.answer));
+                        shown_text(transcript.user_text), shown_text(transcript.answer));
   }
   return text;
 }

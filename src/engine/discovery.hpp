@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.hpp"
@@ -14,6 +15,12 @@
 #include "engine/study.hpp"
 
 namespace understudy {
+
+inline constexpr std::size_t kTranscriptBytes = 16'384;  ///< of a message that is kept to be read
+/// Text and tool calls of an answer, for reading: hostile.
+[[nodiscard]] std::string readable_answer(const AnswerView& answer);
+/// The first line's worth of a text, safe for a terminal.
+[[nodiscard]] std::string shown_text(std::string_view text);
 
 struct Transcript {
   std::uint64_t id = 0;   ///< content id, as labels have it

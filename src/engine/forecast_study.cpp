@@ -244,16 +244,7 @@ struct Frozen {
 
 Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors,
                             const Json& report, const std::optional<HistoryFit>& history) {
-  Frozen frozen;
-  std::vector<ReplayError> replays;
-  for (const Json& behavior : report["behaviors"]) {
-    replays.push_back({rate_from_json(corrected(behavior, "deployed")),
-                       rate_from_json(corrected(behavior, "deployed_replay"))});
-  }
-  std::optional<double> placebo_sd;
-  const Json& measured = report["shift"]["placebo"]["log_sd"];
-  if (measured.is_number()) placebo_sd = measured.get<double>();
-  frozen.spread = predictive_spread(history, study.config.forecast.shift_sd, replays, placebo_sd);
+  Frozen frozen{.spread = study_spread(study, report, history)};
   // The old rate rests on no replay: only traffic can move it.
   const PredictiveSpread shift_alone{.shift_variance = frozen.spread.shift_variance};
   UNDERSTUDY_TRY(const auto challenging, challenging_prompts(study, behaviors, report));
@@ -309,6 +300,19 @@ Result<KnownConversations> known_conversations(StudyStore& store, const std::str
   }
   known.marks = std::move(frozen);
   return known;
+}
+
+PredictiveSpread study_spread(const Study& study, const Json& report,
+                              const std::optional<HistoryFit>& history) {
+  std::vector<ReplayError> replays;
+  for (const Json& behavior : report["behaviors"]) {
+    replays.push_back({rate_from_json(corrected(behavior, "deployed")),
+                       rate_from_json(corrected(behavior, "deployed_replay"))});
+  }
+  std::optional<double> placebo_sd;
+  const Json& measured = report["shift"]["placebo"]["log_sd"];
+  if (measured.is_number()) placebo_sd = measured.get<double>();
+  return predictive_spread(history, study.config.forecast.shift_sd, replays, placebo_sd);
 }
 
 Result<std::vector<HistoryRow>> study_history(const Study& study) {

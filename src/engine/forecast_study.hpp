@@ -9,11 +9,16 @@
 
 #include "engine/study.hpp"
 #include "estimate/history.hpp"
+#include "forecast/predictive.hpp"
 
 namespace understudy {
 
 /// The past releases of forecast.history; none where it is not set.
 [[nodiscard]] Result<std::vector<HistoryRow>> study_history(const Study& study);
+
+/// What lies between these logs and production, for all behaviors of a report alike.
+[[nodiscard]] PredictiveSpread study_spread(const Study& study, const Json& report,
+                                            const std::optional<HistoryFit>& history);
 
 /// The bytes of forecast.json. The study is estimated (kUsage) and has a draw or more (kInput).
 [[nodiscard]] Result<std::string> forecast_study(Study& study);

@@ -17,8 +17,16 @@ std::size_t behaviors_per_call(const Study& study, const std::string& role) {
 
 Result<std::uint64_t> run_role(Study& study, const std::vector<const Behavior*>& behaviors,
                                const std::string& role, const decltype(JudgeRun::keys)& keys,
-                               const KnownCases* known = nullptr) {
-  JudgeRun run{.role = role, .known = known};
+                               const KnownCases* known = nullptr /* put among them, blind */) {
+  JudgeRun run{.role = role};
+  if (known != nullptr) {
+    run.arms = study_arms(study.config);
+    run.arms.push_back(kKnownArm);
+    run.outside = [known](std::int64_t key) -> Result<std::optional<AnswerView>> {
+      if (unpack_draw_key(key).arm != kKnownArm) return std::optional<AnswerView>();
+      return std::optional(known->find(key)->view());
+    };
+  }
   if (role == "judge" || role == "oracle") run.behaviors_per_call = behaviors_per_call(study, role);
   // The scores of one answer serve every behavior that reads them.
   if (role == "moderation") run.behaviors_per_call = behaviors.size();

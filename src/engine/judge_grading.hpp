@@ -55,15 +55,16 @@ namespace understudy {
 [[nodiscard]] Result<std::uint64_t> verify_by_model(Study& study,
                                                     const std::vector<Behavior>& behaviors);
 
-class KnownCases;
-
 /// Questions to one role about stored answers: what `probe` and the stages above put through.
 struct JudgeRun {
   std::string role;  ///< "judge", "oracle", "moderation", "command"
   std::size_t behaviors_per_call = 1;
-  JudgeOptions how = {};              ///< `attempt` counts from here
-  std::string stage = {};             ///< for progress; empty: the role
-  const KnownCases* known = nullptr;  ///< put among the answers, blind, as the arm kKnownArm
+  JudgeOptions how = {};       ///< `attempt` counts from here
+  std::string stage = {};      ///< for progress; empty: the role
+  std::vector<Arm> arms = {};  ///< empty: the study's
+  /// Finds the answers of arms that have no prefixes in the store; nothing: it has. A view is valid
+  /// until the next call.
+  std::function<Result<std::optional<AnswerView>>(std::int64_t key)> outside = {};
   /// The row that a behavior's verdicts go to.
   std::function<Result<std::int64_t>(const Behavior& behavior)> grader = {};
   /// The packed keys that it is asked about; those with a verdict are not asked again.

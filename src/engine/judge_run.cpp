@@ -10,7 +10,6 @@
 #include "engine/graded_answer.hpp"
 #include "engine/grader_question.hpp"
 #include "engine/judge_grading.hpp"
-#include "engine/known_cases.hpp"
 
 namespace understudy {
 namespace {
@@ -85,8 +84,8 @@ class Runner {
     for (std::size_t i = 0; i < behaviors_.size(); ++i) {
       UNDERSTUDY_TRY(const std::int64_t grader, run_.grader(*behaviors_[i]));
       graders_.push_back(grader);
-      for (const Arm arm : study_arms(study_.config)) UNDERSTUDY_CHECK(collect(i, arm));
-      if (run_.known != nullptr) UNDERSTUDY_CHECK(collect(i, kKnownArm));
+      const std::vector<Arm> arms = run_.arms.empty() ? study_arms(study_.config) : run_.arms;
+      for (const Arm arm : arms) UNDERSTUDY_CHECK(collect(i, arm));
     }
     return {};
   }
@@ -182,8 +181,11 @@ class Runner {
   }
 
   Result<AnswerView> answer_of(std::int64_t key) {
-    const DrawKey unpacked = unpack_draw_key(key);
-    return unpacked.arm == kKnownArm ? run_.known->find(key)->view() : finder_->find(unpacked);
+    if (run_.outside) {
+      UNDERSTUDY_TRY(const std::optional<AnswerView> outside, run_.outside(key));
+      if (outside) return *outside;
+    }
+    return finder_->find(unpack_draw_key(key));
   }
 
   Result<void> store(std::vector<ChatOutcome> outcomes) {

@@ -12,7 +12,13 @@ class ArmReplay {
  public:
   ArmReplay(Study& study, ArmDraws& draws) : study_(study), draws_(draws) {}
 
-  Result<Json> run() {
+  Result<AskedDraws> run() {
+    UNDERSTUDY_TRY(Json detail, ask());
+    return AskedDraws{.detail = std::move(detail), .count = asked_};
+  }
+
+ private:
+  Result<Json> ask() {
     UNDERSTUDY_TRY(spending_, study_.spending());
     UNDERSTUDY_CHECK(draws_.check_identity({}));
     if (draws_.done() == draws_.total()) return detail();
@@ -44,9 +50,6 @@ class ArmReplay {
     return detail();
   }
 
-  [[nodiscard]] std::uint64_t asked() const { return asked_; }
-
- private:
   // Nothing where every draw is one answer.
   std::function<Result<bool>(int)> others() {
     if (!study_.config.tools.are_replayed()) return {};
@@ -60,9 +63,9 @@ class ArmReplay {
   }
 
   [[nodiscard]] bool may_ask() {
-    while (cursor_ < draws_.total() && !draws_.is_open(cursor_)) ++cursor_;
+    while (cursor_ < draws_.end() && !draws_.is_open(cursor_)) ++cursor_;
     const bool pilot_over = pilot_ && loaded_ + asked_ >= kPilotDraws;
-    return cursor_ < draws_.total() && !pilot_over && !spending_->is_reached(draws_.progress());
+    return cursor_ < draws_.end() && !pilot_over && !spending_->is_reached(draws_.progress());
   }
 
   Result<std::optional<ChatRequest>> next() {
@@ -86,8 +89,8 @@ class ArmReplay {
     const std::uint64_t left = draws_.total() - draws_.done() - draws_.out();
     if (end == LoopEnd::kDone && left == 0) return waiting_message();
     if (end == LoopEnd::kStopped) {
-      return fmt::format("stopped: {} of {} draws are stored; `understudy run {}` goes on",
-                         draws_.done(), draws_.total(), study_.directory());
+      return fmt::format("stopped: {} of {} draws are stored; {} goes on", draws_.done(),
+                         draws_.total(), again());
     }
     const Usage used = spending_->used(draws_.role());
     const std::string would = spending_->estimate_text(draws_.progress(), left);
@@ -99,12 +102,17 @@ class ArmReplay {
     }
     return fmt::format(
         "the budget is reached: {} of {} draws are stored; the {} that are left would use {}. "
-        "Raise the budget, then `understudy run {}` goes on",
-        draws_.done(), draws_.total(), left, would, study_.directory());
+        "Raise the budget, then {} goes on",
+        draws_.done(), draws_.total(), left, would, again());
+  }
+
+  [[nodiscard]] std::string again() const {
+    return draws_.arm() == kRepeatedArm ? "the same command"
+                                        : fmt::format("`understudy run {}`", study_.directory());
   }
 
   [[nodiscard]] ProgressState state() const {
-    return {.stage = draws_.arm() == Arm::kCandidate ? "replay" : "replay Y",
+    return {.stage = draws_.arm() == Arm::kDeployedReplay ? "replay Y" : "replay",
             .done = draws_.done(),
             .total = draws_.total(),
             .unit = "draws",
@@ -135,14 +143,18 @@ class ArmReplay {
 
 }  // namespace
 
+Result<AskedDraws> ask_open_draws(Study& study, ArmDraws& draws) {
+  return ArmReplay(study, draws).run();
+}
+
 Result<StageOutcome> replay_stage(Study& study) {
   UNDERSTUDY_TRY(const std::vector<PrefixPlace> prefixes, prefix_places(study.store));
   StageOutcome outcome{.up_to_date = true, .detail = Json::object()};
   const auto replay = [&](Arm arm) -> Result<void> {
     UNDERSTUDY_TRY(ArmDraws draws, ArmDraws::load(study, arm, prefixes));
-    ArmReplay arm_replay(study, draws);
-    UNDERSTUDY_TRY(outcome.detail[std::string(arm_name(arm))], arm_replay.run());
-    outcome.up_to_date = outcome.up_to_date && arm_replay.asked() == 0;
+    UNDERSTUDY_TRY(AskedDraws asked, ask_open_draws(study, draws));
+    outcome.detail[std::string(arm_name(arm))] = std::move(asked.detail);
+    outcome.up_to_date = outcome.up_to_date && asked.count == 0;
     return {};
   };
   UNDERSTUDY_CHECK(replay(Arm::kCandidate));

@@ -10,8 +10,10 @@
 namespace understudy {
 
 std::string_view arm_name(Arm arm) {
-  static constexpr std::array<std::string_view, kArmCount> kNames = {
-      "candidate", "deployed", "deployed_replay", "production"};
+  // Beyond kArmCount: what the engine keeps apart from every estimate.
+  static constexpr std::array<std::string_view, kArmCount + 3> kNames = {
+      "candidate",  "deployed", "deployed_replay", "production",
+      "known_case", "repeated", "benchmark"};
   return kNames[static_cast<std::size_t>(arm)];
 }
 

@@ -56,6 +56,18 @@ double CountForecast::log_probability(double count) const {
   return most + std::log(sum / static_cast<double>(kNodes));
 }
 
+double CountForecast::quantile(double p) const {
+  UNDERSTUDY_ASSERT(p > 0 && p < 1);
+  double above = 1;
+  while (at_most(above) < p) above *= 2;
+  double below = -1;  // at_most(below) < p <= at_most(above)
+  while (above - below > 1) {
+    const double middle = std::floor(below + (above - below) / 2);
+    (at_most(middle) < p ? below : above) = middle;
+  }
+  return above;
+}
+
 bool CountForecast::holds(double count, double level) const {
   const double tail = (1 - level) / 2;
   return at_most(count) > tail && at_least(count) > tail;

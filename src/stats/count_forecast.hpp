@@ -30,6 +30,8 @@ class CountForecast {
   [[nodiscard]] double at_most(double count) const;
   [[nodiscard]] double at_least(double count) const;
   [[nodiscard]] double log_probability(double count) const;
+  /// The smallest whole count that the law does not exceed with probability p, in (0, 1).
+  [[nodiscard]] double quantile(double p) const;
   /// Whether the count lies within the central `level` of the law.
   [[nodiscard]] bool holds(double count, double level) const;
 

@@ -1,0 +1,212 @@
+"""Where a behavior is: a candidate that refuses questions about kitchens, by a rule and by a judge. The
+kind of prefix is found with a rate that is right, the worst prefixes are drawn again within the
+budget and without asking twice, and nothing of it reaches the report or the forecast."""
+
+import contextlib
+import hashlib
+import http.server
+import json
+import pathlib
+import random
+import threading
+
+import program
+
+CONVERSATIONS = 900
+USERS = 450
+INSIDE = 0.4
+OUTSIDE = 0.01
+ESCAPE = "\x1b[31m"
+DEPLOYMENT = 10_000_000
+JUDGED = """
+format = 1
+id = "judged_refusal"
+title = "Refuses, says a judge"
+group = "quality"
+decided_by = "judge"
+version = 1
+unit = "answer"
+definition = "The answer declines."
+counts = ["Declining."]
+does_not_count = ["All else."]
+[judge]
+rubric = "Present if it declines."
+[[example]]
+name = "declines"
+user = "Why?"
+answer = "No."
+expect = "present"
+[[example]]
+name = "answers"
+user = "Why?"
+answer = "Because."
+expect = "absent"
+"""
+
+
+def numbers_of(*parts):
+    return random.Random(hashlib.sha256("|".join(map(str, parts)).encode()).digest())
+
+
+def answer(question, seed):
+    numbers = numbers_of(question, seed)
+    if numbers.random() < (INSIDE if "kitchen" in question.lower() else OUTSIDE):
+        return "I'm sorry, but I can't help with that. " + program.sentence(numbers, 5)
+    return program.sentence(numbers, 20)
+
+
+class Models(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    asked = {"candidate": 0, "judge": 0}
+
+    def do_POST(self):
+        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        text = request["messages"][-1]["content"]
+        if request["model"] == "judge":
+            present = "I can't help with that" in text
+            verdict = "present" if present else "absent"
+            content = json.dumps({"reason": "r", "evidence": [2] if present else [], "verdict": verdict})
+        else:
+            content = answer(text, request["seed"])
+        self.asked[request["model"]] += 1
+        body = json.dumps(
+            {
+                "id": "x",
+                "object": "chat.completion",
+                "model": request["model"],
+                "choices": [
+                    {
+                        "index": 0,
+                        "message": {"role": "assistant", "content": content},
+                        "finish_reason": "stop",
+                    }
+                ],
+                "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
+            }
+        ).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def models():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Models)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield program.MockServer(None, f"http://127.0.0.1:{server.server_address[1]}/v1")
+    finally:
+        server.shutdown()
+
+
+def write_logs(path):
+    numbers = random.Random(8)
+    with open(path, "w", encoding="utf-8") as file:
+        for index in range(CONVERSATIONS):
+            question = program.sentence(numbers, 8)[:-1] + "?"
+            question = question.replace("kitchen", "planet").replace("Kitchen", "Planet")
+            if numbers.random() < 0.1:
+                question = f"{ESCAPE}Kitchen {question}"
+            record = {
+                "id": f"c{index}",
+                "metadata": {"user": f"u{numbers.randrange(USERS)}"},
+                "messages": [
+                    {"role": "user", "content": question},
+                    {"role": "assistant", "content": answer(question, "logged")},
+                ],
+            }
+            file.write(json.dumps(record) + "\n")
+
+
+with program.temporary_directory() as folder, models() as server:
+    folder = pathlib.Path(folder)
+    logs = folder / "logs.jsonl"
+    write_logs(logs)
+    judged = folder / "judged.toml"
+    judged.write_text(JUDGED)
+
+    def study_with(**budget):
+        return program.write_study(
+            folder / "study",
+            logs,
+            logs={"cluster": "metadata.user"},
+            sample={"prefixes": CONVERSATIONS, "draws": 2},
+            grade={"behaviors": ["refusal", "repetition_loop", str(judged)]},
+            candidate={"model": "vllm/candidate"},
+            roles={"judge": "vllm/judge"},
+            budget=budget,
+        )
+
+    def stress(*flags, expect=0):
+        arguments = ("discover", study, "--stress", *flags, "--display", "none")
+        return program.understudy(*arguments, server=server, expect=expect).stdout
+
+    study = study_with()
+    stress(expect=2)  # nothing has run
+    program.understudy("run", study, "--display", "none", server=server)
+    report = (study / "report.json").read_bytes()
+    program.understudy("forecast", study, "-o", folder / "before.json", server=server)
+
+    found = json.loads(stress("--deployment", DEPLOYMENT, "--json"))
+    rows = {row["name"]: row for row in found["behaviors"]}
+    for name in ("refusal", "judged_refusal"):
+        row = rows[name]
+        where = row["strata"][0]
+        program.check("kitchen" in where["name"], f"{name}: {where}")
+        program.check(where["lo"] <= 1e5 * INSIDE <= where["hi"], f"not the planted rate: {where}")
+        program.check(where["p_adjusted"] < 0.01, f"not sure: {where}")
+        program.check(where["elsewhere_per_100k"] < 3000, f"elsewhere: {where}")
+        present = [one["present"] for one in row["worst"]]
+        program.check(present == sorted(present, reverse=True) and present[0] == 2, f"{present}")
+        program.check(all("itchen" in one["user_text"] for one in row["worst"][:3]), str(row))
+        program.check("can't help" in row["worst"][0]["answer"], str(row["worst"][0]))
+        program.check(row["worst"][0]["repeated"] is None, str(row["worst"][0]))
+        count = row["deployment"]
+        truth = DEPLOYMENT * (0.1 * INSIDE + 0.9 * OUTSIDE)
+        print(name, where["name"], where["per_100k"], "deployment:", count)
+        program.check(count["lo"] <= truth <= count["hi"], f"planted {truth}: {count}")
+        program.check(count["maximum"] > count["expected"], str(count))
+        inside = count["worst_stratum"]
+        program.check(inside["expected"] < 1.2 * count["expected"], str(count))
+        program.check(0 < count["largest_cluster"]["share"] < 0.05, str(count))
+    quiet = rows["repetition_loop"]
+    program.check(quiet["present"] == 0 and not quiet["strata"] and not quiet["worst"], str(quiet))
+    program.check(quiet["deployment"]["maximum"] > 0, "not seen is not never")
+
+    # Asked again: within the budget, once, and in nobody's estimate.
+    asked = dict(Models.asked)
+    program.check(asked["candidate"] == 2 * CONVERSATIONS, f"so far: {asked}")
+    redraw = ("--behavior", "refusal", "--worst", "4", "--redraw", "30")
+    study_with(tokens=20 * sum(asked.values()) + 20 * 40)
+    stress(*redraw, expect=5)
+    first = Models.asked["candidate"] - asked["candidate"]
+    program.check(0 < first < 120, f"the budget stops it on the way: {first}")
+    study_with()
+    again = json.loads(stress(*redraw, "--json"))
+    program.check(Models.asked["candidate"] - asked["candidate"] == 120, f"{Models.asked}, {asked}")
+    worst = again["behaviors"][0]["worst"]
+    program.check([one["repeated"]["graded"] for one in worst] == [30] * 4, str(worst))
+    drawn = sum(one["repeated"]["present"] for one in worst) / 120
+    print("drawn again:", drawn)
+    program.check(0.2 < drawn < 0.6, f"a rate of {INSIDE}, once chosen: {drawn}")
+    program.check(again["behaviors"][0]["deployment"] is None, "no deployment was named")
+    text = stress(*redraw)
+    program.check(sum(Models.asked.values()) == sum(asked.values()) + 120, "asked once more")
+    program.check("drawn again" in text and "Kitchen" in text, text)
+    program.check("\x1b" not in text, "an escape sequence reaches the terminal")
+    program.understudy("run", study, "--display", "none", server=server)
+    program.check((study / "report.json").read_bytes() == report, "the report changed")
+    program.understudy("forecast", study, "-o", folder / "after.json", server=server)
+    before, after = ((folder / f"{name}.json").read_bytes() for name in ("before", "after"))
+    program.check(before == after, "the forecast changed")
+
+    judged_again = json.loads(stress("--behavior", "judged_refusal", "--worst", "1", "--redraw", "5", "--json"))
+    one = judged_again["behaviors"][0]["worst"][0]["repeated"]
+    program.check(one["graded"] == one["draws"] >= 5, f"the judge looks at them too: {one}")
+    stress("--behavior", "refusl", expect=2)
+    program.understudy("discover", study, "--redraw", "3", "--display", "none", expect=2)
