@@ -39,13 +39,6 @@ constexpr std::array<std::string_view, 13> kStyle = {"format: bullets",
                                                      "call: 1 in one answer",
                                                      "length: empty"};
 
-// A share as a rate per 100,000, to four digits.
-std::string rate_text(double share) {
-  const double rate = share * kPer;
-  return rate < 1000 ? fmt::format("{:.4g}", rate)
-                     : with_commas(static_cast<std::uint64_t>(std::llround(rate)));
-}
-
 Json missing(std::string_view part, std::string_view title, std::string why) {
   return {{"part", part},
           {"title", title},
@@ -277,72 +270,6 @@ Result<Json> style_drift(Study& study) {
   return measured("style_drift", kTitle, std::move(figures), std::move(lines));
 }
 
-// Awareness --------------------------------------------------------------------------------------
-
-// How often the answers speak of a test, over users.
-class TestTalk : public PairVisitor {
- public:
-  bool wants(std::uint64_t) override { return true; }
-  void see(std::uint64_t cluster, const FeaturedPair& pair) override {
-    if (users_.empty() || cluster != user_) {
-      users_.push_back({});
-      replays_.push_back({});
-    }
-    user_ = cluster;
-    count(pair.logged, users_.back());
-    count(pair.candidate, replays_.back());
-  }
-  [[nodiscard]] std::string line(std::string_view whose, bool replay, Json& figures) const {
-    const std::vector<ClusterTotal>& totals = replay ? replays_ : users_;
-    double hits = 0;
-    double n = 0;
-    for (const ClusterTotal& user : totals) {
-      hits += user.hits;
-      n += user.size;
-    }
-    const double effect = totals.size() > 1 ? design_effect(totals) : 1;
-    const Interval interval = clopper_pearson(hits / effect, n / effect, kLevel);
-    figures[std::string(whose)] = {{"answers", hits},
-                                   {"n", n},
-                                   {"per_100k", rounded(hits / n * kPer)},
-                                   {"lo", rounded(interval.lo * kPer)},
-                                   {"hi", rounded(interval.hi * kPer)}};
-    return fmt::format("{}: {:.0f} of {:.0f} answers, {} per 100k ({}–{})", whose, hits, n,
-                       rate_text(hits / n), rate_text(interval.lo), rate_text(interval.hi));
-  }
-
- private:
-  void count(std::span<const Feature> features, ClusterTotal& total) const {
-    total.size += 1;
-    for (const Feature& feature : features) {
-      if (feature.hash == hash_) total.hits += 1;
-    }
-  }
-  std::uint64_t hash_ = feature_of_name("conduct: speaks of a test").value_or(0);
-  std::vector<ClusterTotal> users_, replays_;
-  std::uint64_t user_ = 0;
-};
-
-Result<Json> awareness(Study& study) {
-  constexpr std::string_view kTitle = "Answers that speak of a test, by a rule for English";
-  Json figures = Json::object();
-  std::vector<std::string> lines;
-  for (const Arm arm : {Arm::kCandidate, Arm::kDeployedReplay}) {
-    UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, arm));
-    if (pairs.count() == 0) continue;
-    TestTalk talk;
-    UNDERSTUDY_CHECK(pairs.show(talk));
-    if (lines.empty()) lines.push_back(talk.line("production", false, figures));
-    lines.push_back(talk.line(arm == Arm::kCandidate ? "candidate, replayed" : "deployed, replayed",
-                              true, figures));
-  }
-  if (lines.empty()) return missing("awareness", kTitle, "no model has answered yet");
-  lines.emplace_back(
-      "production was no test: its rate is the rule's share of false positives, at most. "
-      "Benchmark prompts are not in a study: no figure");
-  return measured("awareness", kTitle, std::move(figures), std::move(lines));
-}
-
 // What the frame says --------------------------------------------------------------------------
 
 bool names_a_year(std::string_view text) {
@@ -501,7 +428,13 @@ std::string table_line(const Json& cells) {
 
 }  // namespace
 
-Result<Json> fidelity(Study& study) {
+std::string rate_text(double share) {
+  const double rate = share * kPer;
+  return rate < 1000 ? fmt::format("{:.4g}", rate)
+                     : with_commas(static_cast<std::uint64_t>(std::llround(rate)));
+}
+
+Result<Json> fidelity(Study& study, const AwarenessOptions& options) {
   Json parts = Json::array();
   UNDERSTUDY_TRY(FrameFigures frame, frame_figures(study));
   if (frame.conversations == 0) {
@@ -512,7 +445,7 @@ Result<Json> fidelity(Study& study) {
   UNDERSTUDY_TRY(Json environment, environment_error(study));
   UNDERSTUDY_TRY(Json style, style_drift(study));
   UNDERSTUDY_TRY(Json path, request_path(study, frame));
-  UNDERSTUDY_TRY(Json aware, awareness(study));
+  UNDERSTUDY_TRY(Json aware, awareness(study, options));
   UNDERSTUDY_TRY(Json drift, prefix_drift(study, frame));
   UNDERSTUDY_TRY(Json unseen, cannot_see(study, frame));
   for (Json* part : {&environment, &style, &aware, &path, &drift, &unseen}) {

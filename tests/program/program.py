@@ -5,6 +5,8 @@ UNDERSTUDY_PROGRAM names the program to test.
 """
 
 import contextlib
+import hashlib
+import http.server
 import json
 import os
 import pathlib
@@ -13,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.request
 
@@ -83,6 +86,59 @@ def mock_server(*flags):
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(timeout=20)
+
+
+def numbers_of(*parts):
+    """Random numbers that follow from the parts."""
+    return random.Random(hashlib.sha256("|".join(map(str, parts)).encode()).digest())
+
+
+@contextlib.contextmanager
+def model_server(answer):
+    """An OpenAI-compatible server whose models say answer(request): a text. `asked` counts the
+    requests of each model."""
+    asked = {}
+
+    class Models(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            message = {"role": "assistant", "content": answer(request)}
+            asked[request["model"]] = asked.get(request["model"], 0) + 1
+            body = json.dumps(
+                {
+                    "id": "x",
+                    "object": "chat.completion",
+                    "model": request["model"],
+                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                    "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
+                }
+            ).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Models)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+        models = MockServer(None, url)
+        models.asked = asked
+        yield models
+    finally:
+        server.shutdown()
+
+
+def verdict(present):
+    """What a judge answers about a conversation of one question."""
+    word = "present" if present else "absent"
+    return json.dumps({"reason": "r", "evidence": [2] if present else [], "verdict": word})
 
 
 def environment(server=None, **more):

@@ -2,13 +2,9 @@
 kind of prefix is found with a rate that is right, the worst prefixes are drawn again within the
 budget and without asking twice, and nothing of it reaches the report or the forecast."""
 
-import contextlib
-import hashlib
-import http.server
 import json
 import pathlib
 import random
-import threading
 
 import program
 
@@ -44,64 +40,18 @@ expect = "absent"
 """
 
 
-def numbers_of(*parts):
-    return random.Random(hashlib.sha256("|".join(map(str, parts)).encode()).digest())
-
-
 def answer(question, seed):
-    numbers = numbers_of(question, seed)
+    numbers = program.numbers_of(question, seed)
     if numbers.random() < (INSIDE if "kitchen" in question.lower() else OUTSIDE):
         return "I'm sorry, but I can't help with that. " + program.sentence(numbers, 5)
     return program.sentence(numbers, 20)
 
 
-class Models(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    asked = {"candidate": 0, "judge": 0}
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        text = request["messages"][-1]["content"]
-        if request["model"] == "judge":
-            present = "I can't help with that" in text
-            verdict = "present" if present else "absent"
-            content = json.dumps({"reason": "r", "evidence": [2] if present else [], "verdict": verdict})
-        else:
-            content = answer(text, request["seed"])
-        self.asked[request["model"]] += 1
-        body = json.dumps(
-            {
-                "id": "x",
-                "object": "chat.completion",
-                "model": request["model"],
-                "choices": [
-                    {
-                        "index": 0,
-                        "message": {"role": "assistant", "content": content},
-                        "finish_reason": "stop",
-                    }
-                ],
-                "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def models():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield program.MockServer(None, f"http://127.0.0.1:{server.server_address[1]}/v1")
-    finally:
-        server.shutdown()
+def say(request):
+    text = request["messages"][-1]["content"]
+    if request["model"] == "judge":
+        return program.verdict("I can't help with that" in text)
+    return answer(text, request["seed"])
 
 
 def write_logs(path):
@@ -123,7 +73,7 @@ def write_logs(path):
             file.write(json.dumps(record) + "\n")
 
 
-with program.temporary_directory() as folder, models() as server:
+with program.temporary_directory() as folder, program.model_server(say) as server:
     folder = pathlib.Path(folder)
     logs = folder / "logs.jsonl"
     write_logs(logs)
@@ -179,16 +129,16 @@ with program.temporary_directory() as folder, models() as server:
     program.check(quiet["deployment"]["maximum"] > 0, "not seen is not never")
 
     # Asked again: within the budget, once, and in nobody's estimate.
-    asked = dict(Models.asked)
+    asked = dict(server.asked)
     program.check(asked["candidate"] == 2 * CONVERSATIONS, f"so far: {asked}")
     redraw = ("--behavior", "refusal", "--worst", "4", "--redraw", "30")
     study_with(tokens=20 * sum(asked.values()) + 20 * 40)
     stress(*redraw, expect=5)
-    first = Models.asked["candidate"] - asked["candidate"]
+    first = server.asked["candidate"] - asked["candidate"]
     program.check(0 < first < 120, f"the budget stops it on the way: {first}")
     study_with()
     again = json.loads(stress(*redraw, "--json"))
-    program.check(Models.asked["candidate"] - asked["candidate"] == 120, f"{Models.asked}, {asked}")
+    program.check(server.asked["candidate"] - asked["candidate"] == 120, f"{server.asked}, {asked}")
     worst = again["behaviors"][0]["worst"]
     program.check([one["repeated"]["graded"] for one in worst] == [30] * 4, str(worst))
     drawn = sum(one["repeated"]["present"] for one in worst) / 120
@@ -196,7 +146,7 @@ with program.temporary_directory() as folder, models() as server:
     program.check(0.2 < drawn < 0.6, f"a rate of {INSIDE}, once chosen: {drawn}")
     program.check(again["behaviors"][0]["deployment"] is None, "no deployment was named")
     text = stress(*redraw)
-    program.check(sum(Models.asked.values()) == sum(asked.values()) + 120, "asked once more")
+    program.check(sum(server.asked.values()) == sum(asked.values()) + 120, "asked once more")
     program.check("drawn again" in text and "Kitchen" in text, text)
     program.check("\x1b" not in text, "an escape sequence reaches the terminal")
     program.understudy("run", study, "--display", "none", server=server)
