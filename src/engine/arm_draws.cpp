@@ -78,7 +78,7 @@ Result<ArmDraws> ArmDraws::load_repeated(Study& study, std::vector<PrefixPlace> 
   repeated.done_ = 0;
   for (std::size_t number = 0; number < repeated.end(); ++number) {
     if (open[number]) {
-      repeated.done_ += repeated.finished_[number] ? 1 : 0;
+      repeated.done_ += repeated.finished_[number] ? 1U : 0U;
     } else {
       ++repeated.passed_over_;
       repeated.finished_[number] = true;

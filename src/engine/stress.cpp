@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <tuple>
 #include <unordered_map>
@@ -38,7 +39,7 @@ struct PrefixDraws {
 };
 
 struct Repeated {
-  std::uint64_t present = 0, graded = 0, draws = 0;
+  std::uint64_t present = 0, graded = 0, draws = 0, failed = 0;
 };
 
 std::string date_of(std::int64_t time_s) {
@@ -228,6 +229,10 @@ class StressRun {
   }
 
   Result<void> draw_again() {
+    // It would give the first draws again.
+    if (study_.config.candidate.model.starts_with("recorded/")) {
+      return unexpected(ErrorCode::kUsage, "a recorded candidate has no further answers to give");
+    }
     std::vector<std::int64_t> chosen;
     for (const auto& of_behavior : worst_) {
       for (const PrefixDraws& draws : of_behavior) chosen.push_back(draws.prefix);
@@ -244,16 +249,21 @@ class StressRun {
   // Keys of the completed further draws on a behavior's worst prefixes.
   Result<std::vector<std::int64_t>> repeated_keys(std::size_t behavior) {
     std::vector<std::int64_t> keys;
-    UNDERSTUDY_CHECK(study_.store.for_each_draw_status(
+    UNDERSTUDY_CHECK(for_each_repeated(behavior, [&](const DrawStatus& status) {
+      if (!status.failed) keys.push_back(pack_draw_key(status.key));
+    }));
+    return keys;
+  }
+
+  Result<void> for_each_repeated(std::size_t behavior,
+                                 const std::function<void(const DrawStatus&)>& visit) {
+    return study_.store.for_each_draw_status(
         kRepeatedArm, [&](const DrawStatus& status) -> Result<void> {
           const auto is_it = [&](const PrefixDraws& w) { return w.prefix == status.key.prefix; };
           const auto& worst = worst_[behavior];
-          if (!status.failed && std::any_of(worst.begin(), worst.end(), is_it)) {
-            keys.push_back(pack_draw_key(status.key));
-          }
+          if (std::any_of(worst.begin(), worst.end(), is_it)) visit(status);
           return {};
-        }));
-    return keys;
+        });
   }
 
   Result<void> judge_again() {
@@ -279,6 +289,11 @@ class StressRun {
     repeated_.resize(behaviors_.size());
     for (std::size_t i = 0; i < behaviors_.size(); ++i) {
       UNDERSTUDY_TRY(const std::vector<std::int64_t> keys, repeated_keys(i));
+      UNDERSTUDY_CHECK(for_each_repeated(i, [&](const DrawStatus& status) {
+        Repeated& again = repeated_[i][status.key.prefix];
+        ++again.draws;
+        again.failed += status.failed ? 1U : 0U;
+      }));
       std::unordered_map<std::int64_t, Verdict> judged;
       if (!rules.has_rule(i) && has_screen(behaviors_[i], study_.config)) {
         UNDERSTUDY_TRY(const std::int64_t grader,
@@ -299,9 +314,8 @@ class StressRun {
           verdict = found->second;
         }
         Repeated& again = repeated_[i][unpack_draw_key(key).prefix];
-        ++again.draws;
-        again.graded += verdict <= Verdict::kPresent ? 1 : 0;
-        again.present += verdict == Verdict::kPresent ? 1 : 0;
+        again.graded += verdict <= Verdict::kPresent ? 1U : 0U;
+        again.present += verdict == Verdict::kPresent ? 1U : 0U;
       }
     }
     return {};

@@ -160,3 +160,15 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
     program.check(one["graded"] == one["draws"] >= 5, f"the judge looks at them too: {one}")
     stress("--behavior", "refusl", expect=2)
     program.understudy("discover", study, "--redraw", "3", "--display", "none", expect=2)
+
+    recorded = program.write_study(
+        folder / "recorded",
+        logs,
+        logs={"cluster": "metadata.user"},
+        sample={"prefixes": CONVERSATIONS, "draws": 2},
+        grade={"behaviors": ["refusal"]},
+        candidate={"model": f"recorded/{study}"},
+    )
+    program.understudy("run", recorded, "--display", "none")
+    flags = ("--stress", "--redraw", "3", "--display", "none")
+    program.understudy("discover", recorded, *flags, expect=2)  # the first draws over again
