@@ -11,9 +11,11 @@
 namespace understudy {
 namespace {
 
+// Three digits: the interval never bears more.
 std::string number_text(double value) {
-  return value < 1000 ? fmt::format("{:.3g}", value)
-                      : with_commas(static_cast<std::uint64_t>(std::llround(value)));
+  if (value < 1000) return fmt::format("{:.3g}", value);
+  const double place = std::pow(10.0, std::floor(std::log10(value)) - 2);
+  return with_commas(static_cast<std::uint64_t>(std::round(value / place) * place));
 }
 
 std::string text_of(const Json& row, const char* member) {
@@ -85,7 +87,7 @@ std::string stress_text(const Json& document) {
   const Json& deployment = document.at("deployment");
   const std::string units =
       deployment.is_null() ? ""
-                           : fmt::format("{} × {}", with_commas(deployment.get<std::uint64_t>()),
+                           : fmt::format("{} {}s", with_commas(deployment.get<std::uint64_t>()),
                                          document.at("unit").get<std::string>());
   std::string text = fmt::format(
       "{} draws on {} prefixes; {} kinds of prefixes. A kind is shown where a behavior is surely "
