@@ -342,13 +342,9 @@ class StressRun {
   }
 
   Result<void> load_forecast() {
-    UNDERSTUDY_TRY(const auto estimate, study_.store.stage("estimate"));
-    if (!estimate) {
-      return unexpected(
-          ErrorCode::kUsage,
-          fmt::format("nothing is estimated yet: `understudy run {}` first", study_.directory()));
-    }
-    UNDERSTUDY_TRY(report_, parse_json(estimate->detail));
+    // Estimated anew, as for a forecast: an older version may have written what is stored.
+    UNDERSTUDY_TRY(StageOutcome estimated, estimate_stage(study_));
+    report_ = std::move(estimated.detail);
     UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study_));
     spread_ = study_spread(study_, report_, fit_history(history));
     std::unordered_map<std::uint64_t, std::uint64_t> units;
