@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <optional>
 
 #include "cli/exit_code.hpp"
 #include "cli/study_session.hpp"
@@ -20,13 +21,14 @@ struct DiscoverFlags {
   double level = 0.05;
   std::size_t draft = 0;
   std::size_t show = 0;
+  std::optional<std::uint64_t> audit;
   std::string out;
   bool stress = false;
   StressOptions of_stress;
 };
 
 Result<int> run(Study& study, const DiscoverFlags& flags) {
-  UNDERSTUDY_TRY(const Discovery found, discover(study, flags.level));
+  UNDERSTUDY_TRY(const Discovery found, discover(study, flags.level, flags.audit));
   std::string text;
   if (flags.draft > 0) {
     UNDERSTUDY_TRY(text, draft_behavior(study, found, flags.draft));
@@ -42,7 +44,10 @@ Result<int> run(Study& study, const DiscoverFlags& flags) {
   } else {
     UNDERSTUDY_CHECK(write_whole_file(flags.out, text));
   }
-  return kExitDone;
+  const auto failed = [](const AuditCounts& counts) { return !counts.not_graded.empty(); };
+  const bool partly = flags.audit && (failed(found.audit->readings.candidate) ||
+                                      failed(found.audit->readings.logged));
+  return partly ? kExitPartial : kExitDone;
 }
 
 Result<int> run_stress(Study& study, const DiscoverFlags& flags) {
@@ -61,6 +66,7 @@ void add_stress_flags(CLI::App& app, DiscoverFlags& flags) {
   CLI::Option* const stress = app.add_flag(
       "--stress", flags.stress,
       "Which kinds of prefixes carry each graded behavior, and the prefixes with most of it");
+  app.get_option("--audit")->excludes(stress);
   StressOptions& options = flags.of_stress;
   app.add_option("--behavior", options.behaviors, "With --stress: this one; may be repeated")
       ->needs(stress);
@@ -85,8 +91,13 @@ int run_discover(const std::vector<std::string>& arguments) {
       "What does the candidate do that nobody named? Its stored answers are compared with the\n"
       "logged answers to the same prefixes, feature by feature: chosen on half of the users, "
       "tested\n"
-      "on the other half. Asks no model.\n\n"
+      "on the other half. With --audit a model in the role `auditor` reads answers and notes what "
+      "is\n"
+      "unwanted and not among the study's behaviors; without it no model is asked, and what was "
+      "noted\n"
+      "before is shown.\n\n"
       "  understudy discover my-study\n"
+      "  understudy discover my-study --audit 500            500 answers and the logged ones\n"
       "  understudy discover my-study --show 1               the most typical transcripts\n"
       "  understudy discover my-study --draft 1 -o new.toml  a behavior file, to be measured\n\n"
       "With --stress: where what the study grades is, and how much of it to expect. Asks the\n"
@@ -99,6 +110,9 @@ int run_discover(const std::vector<std::string>& arguments) {
   app.add_option("--level", flags.level, "Findings have an adjusted p-value of at most this")
       ->check(CLI::Range(1e-6, 0.5))
       ->capture_default_str();
+  app.add_option("--audit", flags.audit, "Answers of the candidate that the auditor is to read")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--retry-errors", flags.study.retry_errors, "Ask again for what failed");
   CLI::Option* const draft =
       app.add_option("--draft", flags.draft, "The finding as a behavior file")
           ->check(CLI::PositiveNumber);
@@ -114,7 +128,7 @@ int run_discover(const std::vector<std::string>& arguments) {
     return with_study(flags.study, StudyStore::Mode::kWrite,
                       [&](Study& study) { return run_stress(study, flags); });
   }
-  return with_study(flags.study, StudyStore::Mode::kRead,
+  return with_study(flags.study, flags.audit ? StudyStore::Mode::kWrite : StudyStore::Mode::kRead,
                     [&](Study& study) { return run(study, flags); });
 }
 

@@ -323,12 +323,12 @@ void choose_tested(Group& group) {
 
 // The strongest feature of the first half begins a group; those that occur on the same answers join
 // it.
-std::vector<Group> grouped(const std::vector<Entry>& entries, std::size_t groups_max) {
+std::vector<Group> grouped(const std::vector<Entry>& entries, const ContrastOptions& options) {
   std::vector<Ranked> order;
   for (const Entry& entry : entries) {
     const Half& half = entry.halves[0];
     const double p = sign_test(std::max(half.more, half.fewer), std::min(half.more, half.fewer));
-    if (p <= kSelectionLimit) order.push_back({p, &entry});
+    if (options.keep_all || p <= kSelectionLimit) order.push_back({p, &entry});
   }
   std::sort(order.begin(), order.end(), [](const Ranked& a, const Ranked& b) {
     return a.p != b.p ? a.p < b.p : more_readable(*a.entry, *b.entry);
@@ -342,7 +342,7 @@ std::vector<Group> grouped(const std::vector<Entry>& entries, std::size_t groups
     });
     if (same != groups.end()) {
       if (same->members.size() < kFeaturesOfGroup) same->members.push_back(ranked);
-    } else if (groups.size() < groups_max) {
+    } else if (options.keep_all || groups.size() < options.groups_max) {
       groups.push_back({{ranked}, more, std::move(sketch)});
     }
   }
@@ -421,8 +421,8 @@ void adjust(std::vector<ContrastFinding>& findings) {
 Result<Contrast> contrast(const PairSource& source, const ContrastOptions& options) {
   UNDERSTUDY_ASSERT(options.level > 0 && options.level < 1 && options.groups_max > 0);
   Contrast out;
-  std::vector<bool> chosen;
-  {
+  std::vector<bool> chosen(kSlotsMin, true);
+  if (!options.keep_all) {
     Selection selection(options);
     UNDERSTUDY_CHECK(source(selection));
     chosen = selection.finish();
@@ -437,13 +437,15 @@ Result<Contrast> contrast(const PairSource& source, const ContrastOptions& optio
   out.pairs_selecting = counting.totals[0].pairs;
   if (out.users_selecting == 0 || out.users_testing == 0) return out;
   std::vector<ContrastFinding> all;
-  for (const Group& group : grouped(counting.entries, options.groups_max)) {
+  for (const Group& group : grouped(counting.entries, options)) {
     all.push_back(tested(group, counting.totals[1]));
   }
   out.tested = all.size();
   adjust(all);
   for (ContrastFinding& finding : all) {
-    if (finding.adjusted <= options.level) out.findings.push_back(std::move(finding));
+    if (options.keep_all || finding.adjusted <= options.level) {
+      out.findings.push_back(std::move(finding));
+    }
   }
   std::stable_sort(out.findings.begin(), out.findings.end(),
                    [](const ContrastFinding& a, const ContrastFinding& b) {

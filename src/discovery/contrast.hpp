@@ -49,6 +49,9 @@ struct ContrastOptions {
   std::uint64_t pairs = 0;  ///< about how many there are, for the number of counters
   double level = 0.05;      ///< findings have an adjusted p-value of at most this, (0, 1)
   std::size_t groups_max = 40;
+  /// Every feature is tested and given back, whatever either half says: for a few kinds that are
+  /// worth showing each.
+  bool keep_all = false;
 };
 
 /// A share of the second half's answers, per 100,000, with a 95% interval over users.

@@ -30,6 +30,7 @@ class AnswerPairs {
     std::uint32_t index = 0;
   };
   [[nodiscard]] DrawKey key(std::uint64_t id, bool candidate) const;
+  /// The user; pairs of a user stand in a row.
   [[nodiscard]] std::uint64_t cluster(std::uint64_t id) const { return pairs_.at(id).cluster; }
   /// Valid until the next call of `answer` or `show`.
   [[nodiscard]] Result<AnswerView> answer(std::uint64_t id, bool candidate);

@@ -18,6 +18,8 @@ constexpr std::size_t kSituations = 3;
 constexpr std::uint64_t kPairsForSituations = 2000;
 constexpr std::size_t kShownBytes = 300;  // of a message in a terminal
 constexpr std::size_t kFeaturesShown = 3;
+constexpr std::size_t kKindsShown = 20;  // that are no findings
+constexpr std::size_t kNotesShown = 3;
 
 class Describing {
  public:
@@ -31,7 +33,18 @@ class Describing {
       of_all_.push_back(situations_of(extractor_, answer));
     }
     for (const ContrastFinding& finding : found.contrast.findings) {
-      UNDERSTUDY_CHECK(describe(finding, found));
+      UNDERSTUDY_TRY(std::vector<Shown> typical, typical_of(finding));
+      UNDERSTUDY_TRY(Described described, describe(typical));
+      found.described.push_back(std::move(described));
+    }
+    if (!found.audit) return {};
+    for (const NotedKind& kind : found.audit->kinds) {
+      std::vector<Shown> typical;
+      for (const AuditNote& note : kind.notes) {
+        typical.push_back({note.pair, note.candidate, &note});
+      }
+      UNDERSTUDY_TRY(Described described, describe(typical));
+      found.noted.push_back(std::move(described));
     }
     return {};
   }
@@ -43,12 +56,17 @@ class Describing {
     std::uint64_t pair = 0;
   };
 
-  Result<void> describe(const ContrastFinding& finding, Discovery& found) {
-    std::vector<std::vector<std::string>> situations;
+  struct Shown {
+    std::uint64_t pair = 0;
+    bool candidate = true;
+    const AuditNote* note = nullptr;
+  };
+
+  // The finding's answers, those first that have most of its features and are shortest.
+  Result<std::vector<Shown>> typical_of(const ContrastFinding& finding) {
     std::vector<Typical> typical;
     for (const std::uint64_t pair : finding.pairs) {
       UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(pair, finding.more));
-      situations.push_back(situations_of(extractor_, answer));
       Typical one{.features = 0, .size = readable_answer(answer).size(), .pair = pair};
       for (const Feature& feature : extractor_.extract(answer)) {
         const std::string name = feature_name(feature.kind, feature.text);
@@ -61,19 +79,31 @@ class Describing {
       if (a.features != b.features) return a.features > b.features;
       return a.size != b.size ? a.size < b.size : a.pair < b.pair;
     });
-    found.situations.push_back(localized(situations, of_all_, kSituations));
-    std::vector<Transcript> transcripts;
-    for (std::size_t i = 0; i < std::min(kTranscripts, typical.size()); ++i) {
+    std::vector<Shown> shown;
+    for (const Typical& one : typical) shown.push_back({one.pair, finding.more});
+    return shown;
+  }
+
+  Result<Described> describe(const std::vector<Shown>& typical) {
+    Described described;
+    std::vector<std::vector<std::string>> situations;
+    for (const Shown& one : typical) {
+      UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(one.pair, one.candidate));
+      situations.push_back(situations_of(extractor_, answer));
+      if (described.transcripts.size() == kTranscripts) continue;
       Transcript transcript;
-      UNDERSTUDY_TRY(transcript.id,
-                     ids_.of(pack_draw_key(pairs_.key(typical[i].pair, finding.more))));
-      UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(typical[i].pair, finding.more));
       transcript.user_text = utf8_prefix(last_user_text(answer.prefix), kTranscriptBytes);
       transcript.answer = readable_answer(answer);
-      transcripts.push_back(std::move(transcript));
+      if (one.note != nullptr) {
+        transcript.note = fmt::format("{} (messages {}; {})", one.note->description,
+                                      fmt::join(one.note->messages, ", "),
+                                      one.candidate ? "candidate" : "logged");
+      }
+      UNDERSTUDY_TRY(transcript.id, ids_.of(pack_draw_key(pairs_.key(one.pair, one.candidate))));
+      described.transcripts.push_back(std::move(transcript));
     }
-    found.transcripts.push_back(std::move(transcripts));
-    return {};
+    described.situations = localized(situations, of_all_, kSituations);
+    return described;
   }
 
   AnswerPairs& pairs_;
@@ -93,11 +123,97 @@ std::string rate_text(const HalfRate& rate) {
   return fmt::format("{:.4g} ({:.4g}–{:.4g})", rate.per_100k, rate.interval.lo, rate.interval.hi);
 }
 
-Result<const ContrastFinding*> finding_of(const Discovery& found, std::size_t number) {
-  const std::vector<ContrastFinding>& findings = found.contrast.findings;
-  if (number >= 1 && number <= findings.size()) return &findings[number - 1];
-  return unexpected(ErrorCode::kUsage,
-                    fmt::format("there is no finding {}: there are {}", number, findings.size()));
+Json situations_json(const Described& described) {
+  Json situations = Json::array();
+  for (const Situation& situation : described.situations) {
+    situations.push_back({{"name", situation.name},
+                          {"share", rounded(situation.share)},
+                          {"share_all", rounded(situation.share_all)}});
+  }
+  return situations;
+}
+
+Json transcripts_json(const Described& described) {
+  Json transcripts = Json::array();
+  for (const Transcript& transcript : described.transcripts) {
+    transcripts.push_back(answer_id_text(transcript.id));
+  }
+  return transcripts;
+}
+
+// What findings of either source have in common.
+Json finding_json(std::size_t number, const ContrastFinding& finding, const Described& described) {
+  return {{"number", number},
+          {"source", "contrast"},
+          {"features", finding.features},
+          {"direction", finding.more ? "more" : "fewer"},
+          {"p_value", rounded(finding.p_value)},
+          {"p_adjusted", rounded(finding.adjusted)},
+          {"users_more", finding.users_more},
+          {"users_fewer", finding.users_fewer},
+          {"deployed", rate_json(finding.logged)},
+          {"candidate", rate_json(finding.candidate)},
+          {"excess_per_100k", rounded(finding.excess_per_100k)},
+          {"situations", situations_json(described)},
+          {"transcripts", transcripts_json(described)}};
+}
+
+Json finding_json(std::size_t number, const NotedKind& kind, const Described& described) {
+  Json json = finding_json(number, kind.test, described);
+  json["source"] = "audit";
+  json["features"] = Json::array();
+  json["terms"] = kind.terms;
+  json["noted"] = {{"candidate", kind.candidate}, {"deployed", kind.logged}};
+  json["notes"] = Json::array();
+  for (std::size_t i = 0; i < described.transcripts.size(); ++i) {
+    json["notes"].push_back(note_json(kind.notes[i]));
+  }
+  return json;
+}
+
+std::string tested_text(const ContrastFinding& finding) {
+  return fmt::format(
+      "     {} often: candidate {} per 100k, logged {}; {} users more, {} fewer; adjusted p "
+      "{:.2g}\n",
+      finding.more ? "more" : "less", rate_text(finding.candidate), rate_text(finding.logged),
+      finding.users_more, finding.users_fewer, finding.adjusted);
+}
+
+std::string situations_text(const Described& described) {
+  std::string text;
+  for (const Situation& situation : described.situations) {
+    text += fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
+                        shown_text(situation.name), 100 * situation.share,
+                        100 * situation.share_all);
+  }
+  return text;
+}
+
+std::string kind_text(std::size_t number, const NotedKind& kind) {
+  std::string text =
+      fmt::format("\n{:>3}  noted: {}\n     in {} answers of the candidate, {} logged\n", number,
+                  kind_name(kind), kind.candidate, kind.logged);
+  std::vector<std::string_view> once;
+  for (const AuditNote& note : kind.notes) {
+    if (once.size() == kNotesShown) break;
+    if (std::find(once.begin(), once.end(), note.description) != once.end()) continue;
+    once.push_back(note.description);
+    text += fmt::format("     \"{}\"\n", shown_text(note.description));
+  }
+  return text;
+}
+
+// What is not shown to be commoner with either model, by how often it was noted.
+std::string others_text(const Discovery& found) {
+  const Audit& audit = *found.audit;
+  if (audit.kinds.size() == audit.findings) return {};
+  std::string text = "\nNoted too, and not shown to be commoner with either model:\n";
+  const std::size_t end = std::min(audit.kinds.size(), audit.findings + kKindsShown);
+  for (std::size_t i = audit.findings; i < end; ++i) {
+    text += kind_text(found.contrast.findings.size() + i + 1, audit.kinds[i]);
+  }
+  const std::size_t more = audit.kinds.size() - end;
+  return more == 0 ? text : text + fmt::format("\nand {} more kinds, in --json\n", more);
 }
 
 }  // namespace
@@ -116,7 +232,7 @@ std::string shown_text(std::string_view text) {
   return terminal_safe(part) + (part.size() < text.size() ? " …" : "");
 }
 
-Result<Discovery> discover(Study& study, double level) {
+Result<Discovery> discover(Study& study, double level, std::optional<std::uint64_t> ask) {
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
   if (pairs.count() == 0) {
     return unexpected(ErrorCode::kUsage,
@@ -128,39 +244,43 @@ Result<Discovery> discover(Study& study, double level) {
   const ContrastOptions options{.seed = hash64({"discovery", study.config.sample.seed}),
                                 .pairs = pairs.count(),
                                 .level = level};
+  UNDERSTUDY_TRY(auto readings, audit(study, pairs, ask));
+  if (readings) {
+    UNDERSTUDY_TRY(found.audit,
+                   audit_findings(std::move(*readings), pairs, level, options.seed));
+  }
   UNDERSTUDY_TRY(found.contrast,
                  contrast([&](PairVisitor& visitor) { return pairs.show(visitor); }, options));
   UNDERSTUDY_CHECK(Describing(study, pairs).describe(found));
   return found;
 }
 
+Result<NumberedFinding> finding_of(const Discovery& found, std::size_t number) {
+  const std::size_t contrasts = found.contrast.findings.size();
+  const std::size_t kinds = found.audit ? found.audit->kinds.size() : 0;
+  const std::size_t first = found.audit ? found.audit->findings : 0;
+  if (number < 1 || number > contrasts + kinds) {
+    return unexpected(ErrorCode::kUsage, fmt::format("there is no finding {}: there are {}", number,
+                                                     contrasts + kinds));
+  }
+  const std::size_t at = number - 1;
+  if (at >= first && at < first + contrasts) {
+    return NumberedFinding{.contrast = &found.contrast.findings[at - first],
+                           .described = &found.described[at - first]};
+  }
+  const std::size_t kind = at < first ? at : at - contrasts;
+  return NumberedFinding{.kind = &found.audit->kinds[kind], .described = &found.noted[kind]};
+}
+
 Json to_json(const Discovery& found) {
   const Contrast& contrast = found.contrast;
   Json findings = Json::array();
+  for (std::size_t i = 0; found.audit && i < found.audit->findings; ++i) {
+    findings.push_back(finding_json(findings.size() + 1, found.audit->kinds[i], found.noted[i]));
+  }
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
-    const ContrastFinding& finding = contrast.findings[i];
-    Json situations = Json::array();
-    for (const Situation& situation : found.situations[i]) {
-      situations.push_back({{"name", situation.name},
-                            {"share", rounded(situation.share)},
-                            {"share_all", rounded(situation.share_all)}});
-    }
-    Json transcripts = Json::array();
-    for (const Transcript& transcript : found.transcripts[i]) {
-      transcripts.push_back(answer_id_text(transcript.id));
-    }
-    findings.push_back({{"number", i + 1},
-                        {"features", finding.features},
-                        {"direction", finding.more ? "more" : "fewer"},
-                        {"p_value", rounded(finding.p_value)},
-                        {"p_adjusted", rounded(finding.adjusted)},
-                        {"users_more", finding.users_more},
-                        {"users_fewer", finding.users_fewer},
-                        {"deployed", rate_json(finding.logged)},
-                        {"candidate", rate_json(finding.candidate)},
-                        {"excess_per_100k", rounded(finding.excess_per_100k)},
-                        {"situations", std::move(situations)},
-                        {"transcripts", std::move(transcripts)}});
+    findings.push_back(
+        finding_json(findings.size() + 1, contrast.findings[i], found.described[i]));
   }
   return {{"schema", "understudy.discovery/1"},
           {"understudy_version", UNDERSTUDY_VERSION},
@@ -169,7 +289,8 @@ Json to_json(const Discovery& found) {
           {"users_selecting", contrast.users_selecting},
           {"users_testing", contrast.users_testing},
           {"tested", contrast.tested},
-          {"findings", std::move(findings)}};
+          {"findings", std::move(findings)},
+          {"audit", found.audit ? to_json(*found.audit) : Json()}};
 }
 
 std::string discovery_text(const Discovery& found, const std::string& directory) {
@@ -183,24 +304,27 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
   if (contrast.users_selecting == 0 || contrast.users_testing == 0) {
     text += "Two halves of users are needed, and one is empty: nothing could be tested.\n";
   }
+  std::size_t number = 0;
+  if (found.audit) {
+    text += audit_text(*found.audit, directory);
+    for (; number < found.audit->findings; ++number) {
+      const NotedKind& kind = found.audit->kinds[number];
+      text += kind_text(number + 1, kind) + tested_text(kind.test) +
+              situations_text(found.noted[number]);
+    }
+    text += "\nWhat code sees:\n";
+    if (contrast.findings.empty()) text += "  no feature is shown to differ\n";
+  }
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
     const ContrastFinding& finding = contrast.findings[i];
-    text += fmt::format("\n{:>3}  {}", i + 1, shown_text(finding.features.front()));
+    text += fmt::format("\n{:>3}  {}", ++number, shown_text(finding.features.front()));
     for (std::size_t f = 1; f < std::min(kFeaturesShown, finding.features.size()); ++f) {
       text += fmt::format(" · {}", shown_text(finding.features[f]));
     }
-    text += fmt::format(
-        "\n     {} often: candidate {} per 100k, logged {}; {} users more, {} fewer; adjusted p "
-        "{:.2g}\n",
-        finding.more ? "more" : "less", rate_text(finding.candidate), rate_text(finding.logged),
-        finding.users_more, finding.users_fewer, finding.adjusted);
-    for (const Situation& situation : found.situations[i]) {
-      text +=
-          fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
-                      shown_text(situation.name), 100 * situation.share, 100 * situation.share_all);
-    }
+    text += "\n" + tested_text(finding) + situations_text(found.described[i]);
   }
-  if (!contrast.findings.empty()) {
+  if (found.audit) text += others_text(found) + unseen_text(*found.audit);
+  if (finding_of(found, 1)) {
     text += fmt::format(
         "\nRates are of the half that was tested. Read one: `understudy discover {0} --show 1`. "
         "Measure it on everything: `understudy discover {0} --draft 1 -o FILE.toml`, then name the "
@@ -211,11 +335,17 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
 }
 
 Result<std::string> transcripts_text(const Discovery& found, std::size_t number) {
-  UNDERSTUDY_TRY(const ContrastFinding* finding, finding_of(found, number));
-  std::string text = fmt::format("finding {}: {}\n", number, shown_text(finding->features.front()));
-  for (const Transcript& transcript : found.transcripts[number - 1]) {
+  UNDERSTUDY_TRY(const NumberedFinding finding, finding_of(found, number));
+  std::string text = fmt::format("finding {}: {}\n", number,
+                                 finding.kind != nullptr
+                                     ? kind_name(*finding.kind)
+                                     : shown_text(finding.contrast->features.front()));
+  for (const Transcript& transcript : finding.described->transcripts) {
     text += fmt::format("\n{}\n  user:   {}\n  answer: {}\n", answer_id_text(transcript.id),
                         shown_text(transcript.user_text), shown_text(transcript.answer));
+    if (!transcript.note.empty()) {
+      text += fmt::format("  noted:  {}\n", shown_text(transcript.note));
+    }
   }
   return text;
 }

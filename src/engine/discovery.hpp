@@ -1,10 +1,12 @@
 #pragma once
 // What nobody named: the candidate's answers against the logged answers to the same prefixes, from
-// what the study has stored. No model is asked, and the study's records are not changed.
+// what the study has stored, and what an auditor noted. No model is asked unless an audit is asked
+// for.
 //
 // One completed draw for each prefix (the first) is compared with its one logged answer.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +14,7 @@
 #include "base/json.hpp"
 #include "discovery/contrast.hpp"
 #include "discovery/situations.hpp"
+#include "engine/audit_findings.hpp"
 #include "engine/study.hpp"
 
 namespace understudy {
@@ -26,16 +29,37 @@ struct Transcript {
   std::uint64_t id = 0;   ///< content id, as labels have it
   std::string user_text;  ///< the last user message
   std::string answer;     ///< text and tool calls, for reading: hostile
+  std::string note;       ///< the auditor's description and messages; empty: there is none
 };
 
+/// What a person is shown of a finding.
+struct Described {
+  std::vector<Situation> situations;
+  std::vector<Transcript> transcripts;  ///< the most typical first
+};
+
+/// Findings are numbered from 1: the audit's, the contrast's, then kinds of notes that are not
+/// shown to be commoner with either model.
 struct Discovery {
   Contrast contrast;
-  std::vector<std::vector<Situation>> situations;    ///< parallel to the findings
-  std::vector<std::vector<Transcript>> transcripts;  ///< parallel; the most typical first
+  std::vector<Described> described;  ///< parallel to the contrast's findings
+  std::optional<Audit> audit;
+  std::vector<Described> noted;  ///< parallel to the audit's kinds
 };
 
-/// Fails with kUsage where no prefix has both answers.
-[[nodiscard]] Result<Discovery> discover(Study& study, double level);
+/// `audit`: so many answers of the candidate are read by the auditor first (audit.hpp). Fails with
+/// kUsage where no prefix has both answers.
+[[nodiscard]] Result<Discovery> discover(Study& study, double level,
+                                         std::optional<std::uint64_t> audit = {});
+
+/// What carries a number: one of the two.
+struct NumberedFinding {
+  const ContrastFinding* contrast = nullptr;
+  const NotedKind* kind = nullptr;
+  const Described* described = nullptr;
+};
+/// kUsage where there is none of that number.
+[[nodiscard]] Result<NumberedFinding> finding_of(const Discovery& found, std::size_t number);
 
 /// understudy.discovery/1.
 [[nodiscard]] Json to_json(const Discovery& found);
@@ -44,8 +68,8 @@ struct Discovery {
 /// The transcripts of finding `number`, counted from 1.
 [[nodiscard]] Result<std::string> transcripts_text(const Discovery& found, std::size_t number);
 
-/// The text of a behavior file whose rule is the finding's tested feature. Its examples are an
-/// answer that has it and one that does not. `number` counts from 1.
+/// The text of a behavior file: its rule is the finding's tested feature; of notes it is a judge's,
+/// with their words as definition. Its examples are an answer that has it and one that does not.
 [[nodiscard]] Result<std::string> draft_behavior(Study& study, const Discovery& found,
                                                  std::size_t number);
 

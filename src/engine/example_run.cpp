@@ -14,6 +14,11 @@ struct Asked {
   std::uint32_t attempt = 0;
 };
 
+AnswerView view_of(const BehaviorExample& example) {
+  return {example.prefix,     example.tools,  example.content,
+          example.tool_calls, example.finish, example.cut_by_window};
+}
+
 }  // namespace
 
 Result<std::vector<ExampleOutcome>> run_examples(const Behavior& behavior, const std::string& role,
@@ -34,12 +39,10 @@ Result<std::vector<ExampleOutcome>> run_examples(const Behavior& behavior, const
         while (!open.empty()) {
           const Asked asked = open.back();
           open.pop_back();
-          const BehaviorExample& example = examples[asked.example];
           ChatRequest request;
           request.id = ++id;
           request.draw_index = asked.attempt;
-          const AnswerView view{example.prefix,     example.tools,  example.content,
-                                example.tool_calls, example.finish, example.cut_by_window};
+          const AnswerView view = view_of(examples[asked.example]);
           const auto known = question(asked).put(view, "behaviors test", request);
           if (known) {
             found[asked.example] = *known;
@@ -54,7 +57,7 @@ Result<std::vector<ExampleOutcome>> run_examples(const Behavior& behavior, const
         for (const ChatOutcome& ended : outcomes) {
           Asked asked = in_flight.at(ended.id);
           found[asked.example] =
-              question(asked).read(ended.outcome, examples[asked.example].prefix.size()).front();
+              question(asked).read(ended.outcome, view_of(examples[asked.example])).front();
           const bool again = role != "command" && is_worth_asking_again(found[asked.example]);
           if (again && ++asked.attempt < kAttemptsMax) open.push_back(asked);
         }

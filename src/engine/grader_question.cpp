@@ -26,7 +26,7 @@ std::optional<Verdict> GraderQuestion::put(const AnswerView& answer, std::string
 }
 
 std::vector<Verdict> GraderQuestion::read(const DrawOutcome& outcome,
-                                          std::size_t prefix_messages) const {
+                                          const AnswerView& answer) const {
   std::vector<Verdict> verdicts(behaviors.size(), Verdict::kNotGradedJudgeFailed);
   const auto* const completion = std::get_if<Completion>(&outcome);
   if (completion == nullptr) {
@@ -41,8 +41,12 @@ std::vector<Verdict> GraderQuestion::read(const DrawOutcome& outcome,
     }
   } else {
     const std::vector<JudgeVerdict> judged =
-        parse_judge_answer(behaviors, completion->content, completion->finish, prefix_messages);
-    for (std::size_t i = 0; i < behaviors.size(); ++i) verdicts[i] = judged[i].verdict;
+        parse_judge_answer(behaviors, completion->content, completion->finish,
+                           answer.prefix.size());
+    for (std::size_t i = 0; i < behaviors.size(); ++i) {
+      const bool copies = repeats_transcript(judged[i].description, answer);
+      verdicts[i] = copies ? Verdict::kUngradableEcho : judged[i].verdict;
+    }
   }
   return verdicts;
 }

@@ -14,7 +14,7 @@
 namespace understudy {
 
 struct GraderQuestion {
-  std::string role;                        ///< "judge", "oracle", "moderation", "command"
+  std::string role;  ///< "judge", "oracle", "auditor", "moderation", "command"
   std::vector<const Behavior*> behaviors;  ///< one, but for judges and moderation endpoints
   JudgeOptions how = {};
 
@@ -22,9 +22,9 @@ struct GraderQuestion {
   /// asking. `secret`: judge.hpp.
   [[nodiscard]] std::optional<Verdict> put(const AnswerView& answer, std::string_view secret,
                                            ChatRequest& request) const;
-  /// A verdict on each behavior. `prefix_messages`: before the answer.
+  /// A verdict on each behavior, of what came back about this answer.
   [[nodiscard]] std::vector<Verdict> read(const DrawOutcome& outcome,
-                                          std::size_t prefix_messages) const;
+                                          const AnswerView& answer) const;
   /// What of the outcome is about one of the behaviors: what is stored with its verdict, so that a
   /// recorded judge can be asked about it alone. Usage goes with the first.
   [[nodiscard]] DrawOutcome part(const DrawOutcome& outcome, std::size_t behavior) const;

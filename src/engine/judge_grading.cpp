@@ -71,6 +71,7 @@ bool has_screen(const Behavior& behavior, const StudyConfig& config) {
 }
 
 GradingLayer layer_of_role(const Behavior& behavior, const std::string& role) {
+  if (role == "auditor") return GradingLayer::kAudit;
   return screening_role(behavior) == role ? GradingLayer::kScreen : GradingLayer::kVerified;
 }
 

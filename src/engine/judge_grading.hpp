@@ -57,7 +57,7 @@ namespace understudy {
 
 /// Questions to one role about stored answers: what `probe` and the stages above put through.
 struct JudgeRun {
-  std::string role;  ///< "judge", "oracle", "moderation", "command"
+  std::string role;  ///< "judge", "oracle", "auditor", "moderation", "command"
   std::size_t behaviors_per_call = 1;
   JudgeOptions how = {};       ///< `attempt` counts from here
   std::string stage = {};      ///< for progress; empty: the role

@@ -21,8 +21,6 @@ struct Task {
   std::int64_t key = 0;     ///< packed DrawKey of the answer
   std::uint64_t order = 0;  ///< seeded hash: arms and behaviors come shuffled together
   std::uint32_t attempt = 0;
-  std::size_t prefix_messages = 0;
-  bool ended_early = false;  ///< of the answer: AnswerView
 };
 
 bool failed_for_now(Verdict verdict) {
@@ -164,8 +162,6 @@ class Runner {
         --asked_;
         continue;
       }
-      task.prefix_messages = answer.prefix.size();
-      task.ended_early = answer.ended_early;
       if (run_.role != "command") request.sampling = study_.model_config(run_.role).sampling;
       const Behavior& behavior = *asked.behaviors.front();
       request.prefix_identity =
@@ -190,7 +186,8 @@ class Runner {
 
   Result<void> store(std::vector<ChatOutcome> outcomes) {
     UNDERSTUDY_TRY(Transaction transaction, study_.store.transaction());
-    const bool may_ask_again = run_.role == "judge" || run_.role == "oracle";
+    const bool may_ask_again =
+        run_.role == "judge" || run_.role == "oracle" || run_.role == "auditor";
     for (const ChatOutcome& ended : outcomes) {
       const auto found = in_flight_.find(ended.id);
       UNDERSTUDY_ASSERT(found != in_flight_.end());
@@ -201,8 +198,9 @@ class Runner {
         spending_->add(run_.role, completion->usage);
       }
       const GraderQuestion asked = question(task);
-      std::vector<Verdict> verdicts = asked.read(ended.outcome, task.prefix_messages);
-      if (task.ended_early) {
+      UNDERSTUDY_TRY(const AnswerView answer, answer_of(task.key));
+      std::vector<Verdict> verdicts = asked.read(ended.outcome, answer);
+      if (answer.ended_early) {
         std::replace(verdicts.begin(), verdicts.end(), Verdict::kAbsent,
                      Verdict::kUngradableEndedEarly);
       }

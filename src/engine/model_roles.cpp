@@ -20,7 +20,7 @@ class RecordedStudy {
     UNDERSTUDY_TRY(const StudyConfig config, load_study_config(directory));
     UNDERSTUDY_TRY(StudyStore store, StudyStore::open(directory, StudyStore::Mode::kRead));
     auto recorded = std::make_shared<RecordedStudy>(std::move(store));
-    if (role == "judge" || role == "oracle" || role == "moderation") {
+    if (role == "judge" || role == "oracle" || role == "auditor" || role == "moderation") {
       UNDERSTUDY_CHECK(recorded->load_questions());
       return recorded;
     }

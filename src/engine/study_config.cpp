@@ -520,6 +520,7 @@ std::string study_toml(const StudyTemplate& parts) {
       "# judge = \"openai/...\"        # verifies flags; screens behaviors without a rule\n"
       "# oracle = \"openai/...\"       # a stronger one that verifies flags and an audit\n"
       "# moderation = \"openai/...\"   # for behavior files that it decides\n"
+      "# auditor = \"openai/...\"      # notes what no behavior names: discover --audit\n"
       "\n# [tools]                     # agents: the answers of a draw until one calls no tool\n"
       "# max_steps = 30             # docs/agents.md; 1: the first answer is the draw\n"
       "\n# [grade]                     # default: every behavior that has a rule\n"

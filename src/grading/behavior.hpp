@@ -55,6 +55,9 @@ struct JudgeSpec {
   bool evidence_required = true;      ///< present without a cited message is not accepted
   /// The judge gives a number from 0 to 1 in place of a verdict: present from here on.
   std::optional<double> score_threshold;
+  /// An open question, the auditor's: present comes with a description of what is there, which must
+  /// be none of these names. Not part of files.
+  std::optional<std::vector<std::string>> named_already = {};
 };
 
 /// An external program: reads answers as JSON lines, writes verdicts as JSON lines.

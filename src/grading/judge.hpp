@@ -69,6 +69,7 @@ struct JudgeVerdict {
   std::optional<double> score;           ///< 0 … 1, of a score judge
   std::vector<Evidence> evidence;        ///< cited messages; whole ones
   std::string reason;                    ///< the judge's words, terminal-safe; for people only
+  std::string description;               ///< of what an open question found; one line, printable
 };
 
 /// Reads a judge's answer strictly: exactly one JSON object of the schema (a single code fence
@@ -86,6 +87,10 @@ struct JudgeVerdict {
 /// What an answer about several behaviors says of one, as an answer about it alone; all of the
 /// answer where that can't be told.
 [[nodiscard]] std::string judge_answer_part(const Behavior& behavior, std::string_view answer);
+
+/// Whether an open question's description copies the answer or what came before it: then it is
+/// text of users, and says nothing of a kind.
+[[nodiscard]] bool repeats_transcript(std::string_view description, const AnswerView& answer);
 
 /// Whether asking again may help (the answer had the wrong form), as against a final outcome
 /// (refused, cannot tell, too long).

@@ -46,6 +46,12 @@ std::string_view verdict_name(Verdict verdict) {
       return "grader_silent";
     case Verdict::kUngradableEndedEarly:
       return "trajectory_ended_early";
+    case Verdict::kUngradableEssay:
+      return "essay";
+    case Verdict::kUngradableEcho:
+      return "repeats_transcript";
+    case Verdict::kUngradableListed:
+      return "listed";
     case Verdict::kNotGradedNoJudge:
       return "no_judge";
     case Verdict::kNotGradedNotSelected:

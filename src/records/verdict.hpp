@@ -31,6 +31,9 @@ enum class Verdict : std::uint8_t {
   kUngradableGraderFlood = 31,    ///< the external program wrote more than verdicts can be
   kUngradableGraderSilent = 32,   ///< the external program left this answer out
   kUngradableEndedEarly = 33,     ///< not seen, in a trajectory that the model did not end itself
+  kUngradableEssay = 34,          ///< the auditor's description is no single short line
+  kUngradableEcho = 35,           ///< the auditor's description copies the transcript
+  kUngradableListed = 36,         ///< the auditor names what is on its list
   // Nobody looked: `not_graded{reason}`.
   kNotGradedNoJudge = 64,      ///< the behavior needs a judge and no judge role is set
   kNotGradedNotSelected = 65,  ///< outside the part of the frame that the judge was given
@@ -47,8 +50,9 @@ enum class Verdict : std::uint8_t {
 [[nodiscard]] std::string_view verdict_name(Verdict verdict);
 
 /// Which grader gave it: the screen sees everything; verification sees a designed subset.
-/// A probe only measures the grader: none of its verdicts is ever in an estimate.
-enum class GradingLayer : std::uint8_t { kScreen = 0, kVerified = 1, kProbe = 2 };
+/// A probe only measures the grader, and an audit looks for what has no name yet: none of their
+/// verdicts is ever in an estimate.
+enum class GradingLayer : std::uint8_t { kScreen = 0, kVerified = 1, kProbe = 2, kAudit = 3 };
 
 /// A run of verdicts in the order of its draws, sparse in what is not absent.
 /// Wire form: varint gaps and one byte each.

@@ -168,7 +168,7 @@ class StudyStore {
   [[nodiscard]] Result<std::optional<StoredDraw>> draw(const DrawKey& key);
 
   // Verdicts ---------------------------------------------------------------------------------
-  /// The row of this grader, made if new.
+  /// The row of this grader, made if new; where one only reads: 0, which has no verdicts.
   [[nodiscard]] Result<std::int64_t> grader(std::string_view behavior, GradingLayer layer,
                                             const Digest& hash);
   Result<void> clear_verdicts(std::int64_t grader, Arm arm);

@@ -13,6 +13,7 @@
 #include "base/hash.hpp"
 #include "base/rng.hpp"
 #include "base/text.hpp"
+#include "testing/mock_auditor.hpp"
 #include "testing/mock_server_answers.hpp"
 #include "testing/mock_server_batches.hpp"
 
@@ -283,7 +284,10 @@ std::string MockResponder::State::verdict(const JudgeQuestion& question,
                                           const std::string& behavior, const Chat& chat,
                                           std::string_view member, const MockModel& judge,
                                           std::uint64_t hash) const {
-  bool present = holds_plant(question.answer, behavior);
+  // A behavior of the user's own, drafted from an auditor's notes, is the plant that they describe.
+  const bool known = std::binary_search(plantable_behaviors().begin(), plantable_behaviors().end(),
+                                        behavior);
+  bool present = holds_plant(question.answer, known ? behavior : described_plant(chat.text));
   const double right = judge.role == MockRole::kOracle ? 1
                        : present                       ? judge.sensitivity
                                                        : judge.specificity;
@@ -327,6 +331,9 @@ MockHttpResponse MockResponder::State::answer(const Chat& chat, const MockModel&
   Completion completion;
   if (model.role == MockRole::kJudge || model.role == MockRole::kOracle) {
     completion.content = judgment(chat, model, hash);
+    completion.finish = FinishReason::kStop;
+  } else if (model.role == MockRole::kAuditor) {
+    completion.content = auditor_answer(model, chat.text, chat.last_user, hash);
     completion.finish = FinishReason::kStop;
   } else if (chat.results < model.tool_calls && !chat.first_tool.empty()) {
     completion = tool_calls(chat, model, hash);

@@ -1,7 +1,7 @@
 #pragma once
 // The mock server: an OpenAI-compatible server on loopback to rehearse against. Models in it have
-// roles (candidate or deployed with known rates per behavior, judge with known sensitivity and
-// specificity, oracle), so that a study against it has a known truth.
+// roles (candidate or deployed with known rates per behavior, judge and auditor with known errors,
+// oracle), so that a study against it has a known truth.
 //
 // An answer is a function of the seed and the request alone, whatever the order of arrival. Errors
 // and limits are not: an injected error depends on how often this request has come, and a rate
@@ -26,7 +26,7 @@
 
 namespace understudy {
 
-enum class MockRole { kCandidate, kDeployed, kJudge, kOracle };
+enum class MockRole { kCandidate, kDeployed, kJudge, kOracle, kAuditor };
 
 /// Probabilities, for each answer that calls tools.
 struct MockToolFaults {
@@ -35,12 +35,23 @@ struct MockToolFaults {
   double duplicate_ids = 0;       ///< every call has the same id
 };
 
+/// Probabilities, for each answer of an auditor; the first that comes about.
+struct MockMisconduct {
+  double listed = 0;     ///< names a behavior of its list
+  double essay = 0;      ///< writes an essay
+  double echo = 0;       ///< repeats the answer that it was to read
+  double malformed = 0;  ///< writes no JSON
+};
+
 struct MockModel {
   std::string name = {};
   MockRole role = MockRole::kCandidate;
   std::map<std::string, double> rates;  ///< candidate, deployed: probability per answer, [0, 1]
-  double sensitivity = 1;               ///< judge: P(says present | a plant is there)
+  double sensitivity = 1;               ///< judge: P(says present | a plant is there); auditor:
+                                        ///< P(notes a plant that is not on its list)
   double specificity = 1;               ///< judge: P(says absent | none is there)
+  double false_notes = 0;  ///< auditor: P(notes something | there is no such plant)
+  MockMisconduct misconduct = {};
   /// candidate, deployed: tool calls that it makes after a user message, before it answers; none
   /// where no tool is offered. Call k is of the first tool that is, with {"item":k}.
   std::uint32_t tool_calls = 0;
@@ -70,11 +81,13 @@ struct MockServerOptions {
 ///   environment_bias                           what rates are multiplied with: replay is not
 ///                                              production
 ///   [models.NAME]                              role = "candidate" | "deployed" | "judge" |
-///   "oracle"
+///   "oracle" | "auditor"
 ///     rates = { BEHAVIOR = RATE, … }           candidate, deployed
 ///     tool_calls, parallel_calls               candidate, deployed
 ///     faults = { unknown_tool, arguments_not_json, duplicate_ids }   the same
 ///     sensitivity, specificity                 judge
+///     sensitivity, false_notes                 auditor
+///     misconduct = { listed, essay, echo, malformed }                the same
 /// Unknown keys are errors (kUsage) with line and nearest valid key.
 [[nodiscard]] Result<MockServerOptions> parse_mock_scenario(std::string_view toml,
                                                             std::string_view file,

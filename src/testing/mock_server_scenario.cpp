@@ -123,9 +123,19 @@ class ScenarioReader {
     } else if (role_name == "oracle") {
       model.role = MockRole::kOracle;
       UNDERSTUDY_CHECK(only(table, {"role"}));
+    } else if (role_name == "auditor") {
+      model.role = MockRole::kAuditor;
+      UNDERSTUDY_CHECK(only(table, {"role", "sensitivity", "false_notes", "misconduct"}));
+      UNDERSTUDY_CHECK(read_chances(table, "misconduct",
+                                    {{"listed", &model.misconduct.listed},
+                                     {"essay", &model.misconduct.essay},
+                                     {"echo", &model.misconduct.echo},
+                                     {"malformed", &model.misconduct.malformed}}));
     } else {
-      const std::vector<std::string> roles = {"candidate", "deployed", "judge", "oracle"};
-      return wrong(*role, fmt::format("unknown role{}: candidate, deployed, judge or oracle",
+      const std::vector<std::string> roles = {"candidate", "deployed", "judge", "oracle",
+                                              "auditor"};
+      return wrong(*role, fmt::format("unknown role{}: candidate, deployed, judge, oracle or "
+                                      "auditor",
                                       did_you_mean(role_name, roles)));
     }
     if (const toml::node* node = table.get("sensitivity")) {
@@ -133,6 +143,9 @@ class ScenarioReader {
     }
     if (const toml::node* node = table.get("specificity")) {
       UNDERSTUDY_TRY(model.specificity, number(*node, "specificity", 0, 1));
+    }
+    if (const toml::node* node = table.get("false_notes")) {
+      UNDERSTUDY_TRY(model.false_notes, number(*node, "false_notes", 0, 1));
     }
     if (const toml::node* node = table.get("rates")) {
       const toml::table* const rates = node->as_table();
@@ -155,18 +168,27 @@ class ScenarioReader {
       UNDERSTUDY_TRY(const double calls, number(*node, "parallel_calls", 1, 1000));
       model.parallel_calls = static_cast<std::uint32_t>(calls);
     }
-    const toml::node* const node = table.get("faults");
+    return read_chances(table, "faults",
+                        {{"unknown_tool", &model.faults.unknown_tool},
+                         {"arguments_not_json", &model.faults.arguments_not_json},
+                         {"duplicate_ids", &model.faults.duplicate_ids}});
+  }
+
+  Result<void> read_chances(
+      const toml::table& table, const char* key,
+      std::initializer_list<std::pair<const char*, double*>> known) const {
+    const toml::node* const node = table.get(key);
     if (node == nullptr) return {};
-    const toml::table* const faults = node->as_table();
-    if (faults == nullptr) return wrong(*node, "\"faults\" must be a table of fault = rate");
-    const std::initializer_list<std::pair<const char*, double*>> known = {
-        {"unknown_tool", &model.faults.unknown_tool},
-        {"arguments_not_json", &model.faults.arguments_not_json},
-        {"duplicate_ids", &model.faults.duplicate_ids}};
-    UNDERSTUDY_CHECK(only(*faults, {"unknown_tool", "arguments_not_json", "duplicate_ids"}));
+    const toml::table* const chances = node->as_table();
+    if (chances == nullptr) {
+      return wrong(*node, fmt::format("\"{}\" must be a table of name = rate", key));
+    }
+    std::vector<std::string> names;
+    for (const auto& [name, rate] : known) names.emplace_back(name);
+    UNDERSTUDY_CHECK(only(*chances, std::move(names)));
     for (const auto& [name, rate] : known) {
-      if (const toml::node* fault = faults->get(name)) {
-        UNDERSTUDY_TRY(*rate, number(*fault, name, 0, 1));
+      if (const toml::node* chance = chances->get(name)) {
+        UNDERSTUDY_TRY(*rate, number(*chance, name, 0, 1));
       }
     }
     return {};
