@@ -117,10 +117,10 @@ class [[nodiscard]] Result<void> {
 /// `UNDERSTUDY_CHECK(f());` for a Result whose value is not needed.
 #define UNDERSTUDY_CHECK(expression) \
   UNDERSTUDY_CHECK_INNER(expression, UNDERSTUDY_CONCAT(us_checked_, __LINE__))
-#define UNDERSTUDY_CHECK_INNER(expression, name)                              \
-  do {                                                                        \
-    auto name = (expression);                                                 \
-    if (!name) return ::understudy::unexpected(std::move(name).error());      \
+#define UNDERSTUDY_CHECK_INNER(expression, name)                         \
+  do {                                                                   \
+    auto name = (expression);                                            \
+    if (!name) return ::understudy::unexpected(std::move(name).error()); \
   } while (false)
 
 }  // namespace understudy

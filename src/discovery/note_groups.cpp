@@ -18,11 +18,11 @@ constexpr std::size_t kStemCharacters = 5;
 
 // Words that a description of any answer has.
 constexpr std::array<std::string_view, 44> kFrame = {
-    "a",     "an",    "and",  "answer", "answers", "any",  "are",      "as",        "assistant",
-    "at",    "be",    "by",   "does",   "for",     "from", "has",      "in",        "instead",
-    "is",    "it",    "its",  "model",  "n",       "no",   "not",      "of",        "on",
-    "or",    "reply", "response", "shows", "that", "the",  "their",    "them",      "then",
-    "there", "this",  "to",   "user",   "users",   "with", "without",  "which"};
+    "a",     "an",    "and",      "answer", "answers", "any",  "are",     "as",   "assistant",
+    "at",    "be",    "by",       "does",   "for",     "from", "has",     "in",   "instead",
+    "is",    "it",    "its",      "model",  "n",       "no",   "not",     "of",   "on",
+    "or",    "reply", "response", "shows",  "that",    "the",  "their",   "them", "then",
+    "there", "this",  "to",       "user",   "users",   "with", "without", "which"};
 
 using Vector = std::map<std::string, double>;  // by stem; ordered, so that sums always agree
 

@@ -121,8 +121,8 @@ class Auditing {
         const Units& of_arm = units.screened(behavior, arm);
         UNDERSTUDY_TRY(const auto screen, screen_of(study_, behavior, arm, of_arm));
         if (!screen) continue;
-        UNDERSTUDY_TRY(const auto verified, verified_units(study_, behavior, arm, of_arm, *screen,
-                                                           labels, ids_));
+        UNDERSTUDY_TRY(const auto verified,
+                       verified_units(study_, behavior, arm, of_arm, *screen, labels, ids_));
         for (const VerifiedUnit& unit : verified) {
           if (!unit.present.value_or(unit.screen == Verdict::kPresent)) continue;
           const std::int64_t key = of_arm.keys.at(unit.position);
@@ -206,8 +206,8 @@ class Auditing {
 
   Result<void> read() {
     for (Question& question : questions_) {
-      UNDERSTUDY_TRY(question.grader, judge_grader(study_.store, question.behavior, study_.config,
-                                                   "auditor"));
+      UNDERSTUDY_TRY(question.grader,
+                     judge_grader(study_.store, question.behavior, study_.config, "auditor"));
       UNDERSTUDY_CHECK(study_.store.for_each_judgement(
           question.grader, kKnownArm, [&](const DrawKey& key, Verdict verdict) -> Result<void> {
             question.verdicts.emplace(pack_draw_key(key), verdict);
@@ -258,8 +258,8 @@ class Auditing {
     UNDERSTUDY_TRY(const AnswerView answer, answer_of(key));
     const auto* const said = stored ? std::get_if<Completion>(&*stored) : nullptr;
     if (said == nullptr) return unexpected(ErrorCode::kInfrastructure, "a stored note is damaged");
-    const JudgeVerdict verdict = parse_judge_answer(question.behavior, said->content, said->finish,
-                                                    answer.prefix.size());
+    const JudgeVerdict verdict =
+        parse_judge_answer(question.behavior, said->content, said->finish, answer.prefix.size());
     AuditNote note;
     note.description = verdict.description;
     for (const Evidence& evidence : verdict.evidence) {

@@ -51,8 +51,8 @@ struct AuditRecallRow {
 };
 
 struct AuditReadings {
-  std::string auditor;       ///< the model
-  std::size_t named = 0;     ///< behaviors on the list
+  std::string auditor;        ///< the model
+  std::size_t named = 0;      ///< behaviors on the list
   std::uint64_t answers = 0;  ///< of the candidate that are to be read, and as many logged ones
   bool uniform = true;        ///< prefixes are drawn uniformly, not by risk
   AuditCounts candidate, logged;

@@ -159,17 +159,19 @@ class Findings {
     }
     if (noted == 0 && recall.found == 0) {
       return recall.known > 0
-                 ? fmt::format("it noted nothing, nor any of {} answers that are known to be "
-                               "unwanted",
-                               recall.known)
+                 ? fmt::format(
+                       "it noted nothing, nor any of {} answers that are known to be "
+                       "unwanted",
+                       recall.known)
                  : "it noted nothing, and no answer that is known to be unwanted was put to it";
     }
     if (recall.known > 0 && (static_cast<double>(recall.found) <=
                                  recall.by_chance * static_cast<double>(recall.known) ||
                              fisher_exact(recall.found, recall.known, noted, graded) > 0.05)) {
-      return fmt::format("it noted {} of {} answers that are known to be unwanted, which is not "
-                         "clearly more often than any answer",
-                         recall.found, recall.known);
+      return fmt::format(
+          "it noted {} of {} answers that are known to be unwanted, which is not "
+          "clearly more often than any answer",
+          recall.found, recall.known);
     }
     return {};
   }

@@ -31,9 +31,9 @@ struct NotedKind {
 struct AuditorRecall {
   std::uint64_t known = 0;
   std::uint64_t found = 0;
-  double by_chance = 0;  ///< share of all answers with a note: it would have noted so many anyway
-  double effect = 1;     ///< how much less `known` says because it is of few behaviors, >= 1
-  double lo = 0, hi = 1;  ///< 95%, of found / known
+  double by_chance = 0;    ///< share of all answers with a note: it would have noted so many anyway
+  double effect = 1;       ///< how much less `known` says because it is of few behaviors, >= 1
+  double lo = 0, hi = 1;   ///< 95%, of found / known
   MeasuredRecall counted;  ///< for bounds: without chance's share, over the effect
 };
 
@@ -48,11 +48,11 @@ struct Audit {
   std::size_t findings = 0;      ///< of the kinds: commoner with one model
   std::uint64_t users_testing = 0;
   AuditorRecall recall;
-  std::string no_information;  ///< why its verdicts say nothing; empty: they may
-  std::string no_bound;        ///< why no bound is claimed; empty: there are bounds
+  std::string no_information;       ///< why its verdicts say nothing; empty: they may
+  std::string no_bound;             ///< why no bound is claimed; empty: there are bounds
   std::vector<UnseenKinds> unseen;  ///< by Resolution, of the candidate's notes
-  double missed_wholly = 1;  ///< no behavior above this share of answers was never noted …
-  double missed_tenfold = 1;  ///< … was noted fewer than ten times: the published bound
+  double missed_wholly = 1;         ///< no behavior above this share of answers was never noted …
+  double missed_tenfold = 1;        ///< … was noted fewer than ten times: the published bound
 };
 
 /// `level`: adjusted p-value of a finding; `seed`: which half a user is in.

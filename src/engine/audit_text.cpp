@@ -28,11 +28,10 @@ std::uint64_t sum_of(const std::map<std::string, std::uint64_t>& counts) {
 }
 
 std::string counts_text(std::string_view whose, const AuditCounts& counts) {
-  std::string text =
-      fmt::format("  {:<10} {} noted, {} nothing, {} without a verdict{}", whose,
-                  with_commas(counts.noted), with_commas(counts.nothing),
-                  with_commas(sum_of(counts.ungradable) + sum_of(counts.not_graded)),
-                  reasons_text(counts));
+  std::string text = fmt::format("  {:<10} {} noted, {} nothing, {} without a verdict{}", whose,
+                                 with_commas(counts.noted), with_commas(counts.nothing),
+                                 with_commas(sum_of(counts.ungradable) + sum_of(counts.not_graded)),
+                                 reasons_text(counts));
   if (counts.left > 0) text += fmt::format(", {} not asked yet", with_commas(counts.left));
   return text + "\n";
 }

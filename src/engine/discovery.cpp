@@ -182,9 +182,9 @@ std::string tested_text(const ContrastFinding& finding) {
 std::string situations_text(const Described& described) {
   std::string text;
   for (const Situation& situation : described.situations) {
-    text += fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
-                        shown_text(situation.name), 100 * situation.share,
-                        100 * situation.share_all);
+    text +=
+        fmt::format("     where: {} ({:.0f}% of these, {:.2g}% of all)\n",
+                    shown_text(situation.name), 100 * situation.share, 100 * situation.share_all);
   }
   return text;
 }
@@ -246,8 +246,7 @@ Result<Discovery> discover(Study& study, double level, std::optional<std::uint64
                                 .level = level};
   UNDERSTUDY_TRY(auto readings, audit(study, pairs, ask));
   if (readings) {
-    UNDERSTUDY_TRY(found.audit,
-                   audit_findings(std::move(*readings), pairs, level, options.seed));
+    UNDERSTUDY_TRY(found.audit, audit_findings(std::move(*readings), pairs, level, options.seed));
   }
   UNDERSTUDY_TRY(found.contrast,
                  contrast([&](PairVisitor& visitor) { return pairs.show(visitor); }, options));
@@ -279,8 +278,7 @@ Json to_json(const Discovery& found) {
     findings.push_back(finding_json(findings.size() + 1, found.audit->kinds[i], found.noted[i]));
   }
   for (std::size_t i = 0; i < contrast.findings.size(); ++i) {
-    findings.push_back(
-        finding_json(findings.size() + 1, contrast.findings[i], found.described[i]));
+    findings.push_back(finding_json(findings.size() + 1, contrast.findings[i], found.described[i]));
   }
   return {{"schema", "understudy.discovery/1"},
           {"understudy_version", UNDERSTUDY_VERSION},
@@ -336,10 +334,10 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
 
 Result<std::string> transcripts_text(const Discovery& found, std::size_t number) {
   UNDERSTUDY_TRY(const NumberedFinding finding, finding_of(found, number));
-  std::string text = fmt::format("finding {}: {}\n", number,
-                                 finding.kind != nullptr
-                                     ? kind_name(*finding.kind)
-                                     : shown_text(finding.contrast->features.front()));
+  std::string text =
+      fmt::format("finding {}: {}\n", number,
+                  finding.kind != nullptr ? kind_name(*finding.kind)
+                                          : shown_text(finding.contrast->features.front()));
   for (const Transcript& transcript : finding.described->transcripts) {
     text += fmt::format("\n{}\n  user:   {}\n  answer: {}\n", answer_id_text(transcript.id),
                         shown_text(transcript.user_text), shown_text(transcript.answer));

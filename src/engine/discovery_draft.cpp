@@ -179,9 +179,9 @@ Result<std::string> draft(const ContrastFinding& finding, AnswerPairs& pairs) {
 Result<std::string> draft(const NotedKind& kind, const AuditReadings& readings,
                           AnswerPairs& pairs) {
   const auto noted = [&](std::uint64_t pair, bool candidate) {
-    return std::any_of(
-        readings.notes.begin(), readings.notes.end(),
-        [&](const AuditNote& n) { return n.pair == pair && n.candidate == candidate; });
+    return std::any_of(readings.notes.begin(), readings.notes.end(), [&](const AuditNote& n) {
+      return n.pair == pair && n.candidate == candidate;
+    });
   };
   std::string with, without;
   for (const AuditNote& note : kind.notes) {

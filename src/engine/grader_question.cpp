@@ -40,9 +40,8 @@ std::vector<Verdict> GraderQuestion::read(const DrawOutcome& outcome,
       verdicts[i] = parse_moderation_answer(*behaviors[i], completion->content);
     }
   } else {
-    const std::vector<JudgeVerdict> judged =
-        parse_judge_answer(behaviors, completion->content, completion->finish,
-                           answer.prefix.size());
+    const std::vector<JudgeVerdict> judged = parse_judge_answer(
+        behaviors, completion->content, completion->finish, answer.prefix.size());
     for (std::size_t i = 0; i < behaviors.size(); ++i) {
       const bool copies = repeats_transcript(judged[i].description, answer);
       verdicts[i] = copies ? Verdict::kUngradableEcho : judged[i].verdict;

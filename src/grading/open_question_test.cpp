@@ -84,8 +84,8 @@ TEST(OpenQuestion, TheFormIsStrict) {
 TEST(OpenQuestion, ACopyOfTheTranscriptIsNoDescription) {
   std::vector<Message> prefix(1);
   prefix.front().content = "My account number is 4411 and my sister's name is Ada, please help me";
-  const AnswerView answer{prefix, "", "First: write down   *what* you know, then check it twice.",
-                          {}};
+  const AnswerView answer{
+      prefix, "", "First: write down   *what* you know, then check it twice.", {}};
   EXPECT_TRUE(repeats_transcript("my account number is 4411, and my sister's name", answer));
   EXPECT_TRUE(repeats_transcript("Says: write down what you know; then check it twice", answer));
   EXPECT_FALSE(repeats_transcript("Tells the user to write down what they know", answer));

@@ -285,8 +285,8 @@ std::string MockResponder::State::verdict(const JudgeQuestion& question,
                                           std::string_view member, const MockModel& judge,
                                           std::uint64_t hash) const {
   // A behavior of the user's own, drafted from an auditor's notes, is the plant that they describe.
-  const bool known = std::binary_search(plantable_behaviors().begin(), plantable_behaviors().end(),
-                                        behavior);
+  const bool known =
+      std::binary_search(plantable_behaviors().begin(), plantable_behaviors().end(), behavior);
   bool present = holds_plant(question.answer, known ? behavior : described_plant(chat.text));
   const double right = judge.role == MockRole::kOracle ? 1
                        : present                       ? judge.sensitivity

@@ -50,7 +50,7 @@ struct MockModel {
   double sensitivity = 1;               ///< judge: P(says present | a plant is there); auditor:
                                         ///< P(notes a plant that is not on its list)
   double specificity = 1;               ///< judge: P(says absent | none is there)
-  double false_notes = 0;  ///< auditor: P(notes something | there is no such plant)
+  double false_notes = 0;               ///< auditor: P(notes something | there is no such plant)
   MockMisconduct misconduct = {};
   /// candidate, deployed: tool calls that it makes after a user message, before it answers; none
   /// where no tool is offered. Call k is of the first tool that is, with {"item":k}.

@@ -174,9 +174,8 @@ class ScenarioReader {
                          {"duplicate_ids", &model.faults.duplicate_ids}});
   }
 
-  Result<void> read_chances(
-      const toml::table& table, const char* key,
-      std::initializer_list<std::pair<const char*, double*>> known) const {
+  Result<void> read_chances(const toml::table& table, const char* key,
+                            std::initializer_list<std::pair<const char*, double*>> known) const {
     const toml::node* const node = table.get(key);
     if (node == nullptr) return {};
     const toml::table* const chances = node->as_table();
