@@ -22,13 +22,14 @@ struct DiscoverFlags {
   std::size_t draft = 0;
   std::size_t show = 0;
   std::optional<std::uint64_t> audit;
+  bool embed = false;
   std::string out;
   bool stress = false;
   StressOptions of_stress;
 };
 
 Result<int> run(Study& study, const DiscoverFlags& flags) {
-  UNDERSTUDY_TRY(const Discovery found, discover(study, flags.level, flags.audit));
+  UNDERSTUDY_TRY(const Discovery found, discover(study, {.level = flags.level, .audit = flags.audit, .embed = flags.embed}));
   std::string text;
   if (flags.draft > 0) {
     UNDERSTUDY_TRY(text, draft_behavior(study, found, flags.draft));
@@ -47,7 +48,8 @@ Result<int> run(Study& study, const DiscoverFlags& flags) {
   const auto failed = [](const AuditCounts& counts) { return !counts.not_graded.empty(); };
   const bool partly = flags.audit && (failed(found.audit->readings.candidate) ||
                                       failed(found.audit->readings.logged));
-  return partly ? kExitPartial : kExitDone;
+  const bool lacks = flags.embed && found.clusters && !found.clusters->counts.failed.empty();
+  return partly || lacks ? kExitPartial : kExitDone;
 }
 
 Result<int> run_stress(Study& study, const DiscoverFlags& flags) {
@@ -67,6 +69,7 @@ void add_stress_flags(CLI::App& app, DiscoverFlags& flags) {
       "--stress", flags.stress,
       "Which kinds of prefixes carry each graded behavior, and the prefixes with most of it");
   app.get_option("--audit")->excludes(stress);
+  app.get_option("--embed")->excludes(stress);
   StressOptions& options = flags.of_stress;
   app.add_option("--behavior", options.behaviors, "With --stress: this one; may be repeated")
       ->needs(stress);
@@ -95,9 +98,12 @@ int run_discover(const std::vector<std::string>& arguments) {
       "is\n"
       "unwanted and not among the study's behaviors; without it no model is asked, and what was "
       "noted\n"
-      "before is shown.\n\n"
+      "before is shown. With --embed a model in the role `embedder` gives vectors of the answers; "
+      "groups\n"
+      "of them are features too.\n\n"
       "  understudy discover my-study\n"
       "  understudy discover my-study --audit 500            500 answers and the logged ones\n"
+      "  understudy discover my-study --embed                answers grouped by meaning, too\n"
       "  understudy discover my-study --show 1               the most typical transcripts\n"
       "  understudy discover my-study --draft 1 -o new.toml  a behavior file, to be measured\n\n"
       "With --stress: where what the study grades is, and how much of it to expect. Asks the\n"
@@ -112,6 +118,8 @@ int run_discover(const std::vector<std::string>& arguments) {
       ->capture_default_str();
   app.add_option("--audit", flags.audit, "Answers of the candidate that the auditor is to read")
       ->check(CLI::PositiveNumber);
+  app.add_flag("--embed", flags.embed,
+               "Ask the embedder for vectors of the answers that have none yet");
   app.add_flag("--retry-errors", flags.study.retry_errors, "Ask again for what failed");
   CLI::Option* const draft =
       app.add_option("--draft", flags.draft, "The finding as a behavior file")
@@ -128,7 +136,8 @@ int run_discover(const std::vector<std::string>& arguments) {
     return with_study(flags.study, StudyStore::Mode::kWrite,
                       [&](Study& study) { return run_stress(study, flags); });
   }
-  return with_study(flags.study, flags.audit ? StudyStore::Mode::kWrite : StudyStore::Mode::kRead,
+  const bool asks = flags.audit || flags.embed;
+  return with_study(flags.study, asks ? StudyStore::Mode::kWrite : StudyStore::Mode::kRead,
                     [&](Study& study) { return run(study, flags); });
 }
 

@@ -34,10 +34,6 @@ std::uint64_t mixed(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
-bool selects(std::uint64_t cluster, std::uint64_t seed) {
-  return (mixed(cluster ^ mixed(seed + 0x9E3779B97F4A7C15U)) >> 63) == 0;
-}
-
 // P(X >= more) for X ~ Bin(more + fewer, ½).
 double sign_test(std::uint64_t more, std::uint64_t fewer) {
   return more == 0 ? 1 : beta_cdf(static_cast<double>(more), static_cast<double>(fewer) + 1, 0.5);
@@ -417,6 +413,10 @@ void adjust(std::vector<ContrastFinding>& findings) {
 }
 
 }  // namespace
+
+bool selects(std::uint64_t cluster, std::uint64_t seed) {
+  return (mixed(cluster ^ mixed(seed + 0x9E3779B97F4A7C15U)) >> 63) == 0;
+}
 
 Result<Contrast> contrast(const PairSource& source, const ContrastOptions& options) {
   UNDERSTUDY_ASSERT(options.level > 0 && options.level < 1 && options.groups_max > 0);

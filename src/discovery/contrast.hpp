@@ -89,6 +89,10 @@ struct Contrast {
   std::vector<ContrastFinding> findings;
 };
 
+/// Whether the user is in the half that hypotheses come from: what groups answers, such as clusters
+/// of embeddings, must look at this half alone.
+[[nodiscard]] bool selects(std::uint64_t cluster, std::uint64_t seed);
+
 /// Fewer than two users: nothing can be tested, `tested` is 0.
 [[nodiscard]] Result<Contrast> contrast(const PairSource& source, const ContrastOptions& options);
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/text.hpp"
 #include "engine/answer_pairs.hpp"
@@ -18,6 +19,7 @@ constexpr std::size_t kSituations = 3;
 constexpr std::uint64_t kPairsForSituations = 2000;
 constexpr std::size_t kShownBytes = 300;  // of a message in a terminal
 constexpr std::size_t kFeaturesShown = 3;
+constexpr std::size_t kWords = 8;  // of a cluster
 constexpr std::size_t kKindsShown = 20;  // that are no findings
 constexpr std::size_t kNotesShown = 3;
 
@@ -33,8 +35,11 @@ class Describing {
       of_all_.push_back(situations_of(extractor_, answer));
     }
     for (const ContrastFinding& finding : found.contrast.findings) {
-      UNDERSTUDY_TRY(std::vector<Shown> typical, typical_of(finding));
+      const std::uint8_t cluster = AnswerClusters::cluster_of(finding.features.front());
+      UNDERSTUDY_TRY(std::vector<Shown> typical,
+                     cluster > 0 ? central_of(finding, *found.clusters) : typical_of(finding));
       UNDERSTUDY_TRY(Described described, describe(typical));
+      if (cluster > 0) UNDERSTUDY_TRY(described.words, words_of(typical));
       found.described.push_back(std::move(described));
     }
     if (!found.audit) return {};
@@ -82,6 +87,51 @@ class Describing {
     std::vector<Shown> shown;
     for (const Typical& one : typical) shown.push_back({one.pair, finding.more});
     return shown;
+  }
+
+  // A cluster's answers, those first that are nearest to its center.
+  static Result<std::vector<Shown>> central_of(const ContrastFinding& finding,
+                                               const AnswerClusters& clusters) {
+    std::vector<Shown> shown;
+    for (const std::uint64_t pair : finding.pairs) shown.push_back({pair, finding.more});
+    const auto cosine = [&](const Shown& one) {
+      return clusters.places[one.pair][one.candidate ? 1 : 0].cosine;
+    };
+    std::stable_sort(shown.begin(), shown.end(),
+                     [&](const Shown& a, const Shown& b) { return cosine(a) > cosine(b); });
+    return shown;
+  }
+
+  // The words whose share of these answers is most above that of the logged ones.
+  Result<std::vector<std::string>> words_of(const std::vector<Shown>& typical) {
+    std::map<std::string, double> excess;
+    const auto add = [&](std::uint64_t pair, bool candidate, double share) -> Result<void> {
+      UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(pair, candidate));
+      for (const Feature& feature : extractor_.extract(answer)) {
+        if (feature.kind != FeatureKind::kWords || feature.text.find(' ') < feature.text.size()) {
+          continue;
+        }
+        excess[std::string(feature.text)] += share;
+      }
+      return {};
+    };
+    for (const Shown& one : typical) {
+      UNDERSTUDY_CHECK(add(one.pair, one.candidate, 1 / static_cast<double>(typical.size())));
+    }
+    const std::uint64_t all = std::min(pairs_.count(), kPairsForSituations);
+    for (std::uint64_t pair = 0; pair < all; ++pair) {
+      UNDERSTUDY_CHECK(add(pair, false, -1 / static_cast<double>(all)));
+    }
+    std::vector<std::pair<double, std::string>> order;
+    for (const auto& [word, share] : excess) {
+      if (share > 0) order.emplace_back(-share, word);
+    }
+    std::sort(order.begin(), order.end());
+    std::vector<std::string> words;
+    for (std::size_t i = 0; i < std::min(kWords, order.size()); ++i) {
+      words.push_back(order[i].second);
+    }
+    return words;
   }
 
   Result<Described> describe(const std::vector<Shown>& typical) {
@@ -154,6 +204,7 @@ Json finding_json(std::size_t number, const ContrastFinding& finding, const Desc
           {"deployed", rate_json(finding.logged)},
           {"candidate", rate_json(finding.candidate)},
           {"excess_per_100k", rounded(finding.excess_per_100k)},
+          {"words", described.words},
           {"situations", situations_json(described)},
           {"transcripts", transcripts_json(described)}};
 }
@@ -187,6 +238,11 @@ std::string situations_text(const Described& described) {
                     shown_text(situation.name), 100 * situation.share, 100 * situation.share_all);
   }
   return text;
+}
+
+std::string words_text(const Described& described) {
+  if (described.words.empty()) return {};
+  return fmt::format("     words: {}\n", shown_text(fmt::format("{}", fmt::join(described.words, ", "))));
 }
 
 std::string kind_text(std::size_t number, const NotedKind& kind) {
@@ -232,7 +288,7 @@ std::string shown_text(std::string_view text) {
   return terminal_safe(part) + (part.size() < text.size() ? " …" : "");
 }
 
-Result<Discovery> discover(Study& study, double level, std::optional<std::uint64_t> ask) {
+Result<Discovery> discover(Study& study, const DiscoveryOptions& how) {
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
   if (pairs.count() == 0) {
     return unexpected(ErrorCode::kUsage,
@@ -243,13 +299,18 @@ Result<Discovery> discover(Study& study, double level, std::optional<std::uint64
   Discovery found;
   const ContrastOptions options{.seed = hash64({"discovery", study.config.sample.seed}),
                                 .pairs = pairs.count(),
-                                .level = level};
-  UNDERSTUDY_TRY(auto readings, audit(study, pairs, ask));
+                                .level = how.level};
+  UNDERSTUDY_TRY(auto readings, audit(study, pairs, how.audit));
   if (readings) {
-    UNDERSTUDY_TRY(found.audit, audit_findings(std::move(*readings), pairs, level, options.seed));
+    UNDERSTUDY_TRY(found.audit,
+                   audit_findings(std::move(*readings), pairs, how.level, options.seed));
   }
-  UNDERSTUDY_TRY(found.contrast,
-                 contrast([&](PairVisitor& visitor) { return pairs.show(visitor); }, options));
+  if (how.embed) UNDERSTUDY_CHECK(embed_answers(study, pairs));
+  UNDERSTUDY_TRY(found.clusters, cluster_answers(study, pairs, options.seed));
+  const auto show = [&](PairVisitor& visitor) {
+    return found.clusters ? found.clusters->show(pairs, visitor) : pairs.show(visitor);
+  };
+  UNDERSTUDY_TRY(found.contrast, contrast(show, options));
   UNDERSTUDY_CHECK(Describing(study, pairs).describe(found));
   return found;
 }
@@ -288,7 +349,8 @@ Json to_json(const Discovery& found) {
           {"users_testing", contrast.users_testing},
           {"tested", contrast.tested},
           {"findings", std::move(findings)},
-          {"audit", found.audit ? to_json(*found.audit) : Json()}};
+          {"audit", found.audit ? to_json(*found.audit) : Json()},
+          {"embeddings", found.clusters ? to_json(*found.clusters) : Json()}};
 }
 
 std::string discovery_text(const Discovery& found, const std::string& directory) {
@@ -302,6 +364,7 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
   if (contrast.users_selecting == 0 || contrast.users_testing == 0) {
     text += "Two halves of users are needed, and one is empty: nothing could be tested.\n";
   }
+  if (found.clusters) text += embeddings_text(*found.clusters);
   std::size_t number = 0;
   if (found.audit) {
     text += audit_text(*found.audit, directory);
@@ -319,7 +382,8 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
     for (std::size_t f = 1; f < std::min(kFeaturesShown, finding.features.size()); ++f) {
       text += fmt::format(" · {}", shown_text(finding.features[f]));
     }
-    text += "\n" + tested_text(finding) + situations_text(found.described[i]);
+    text += "\n" + words_text(found.described[i]) + tested_text(finding) +
+            situations_text(found.described[i]);
   }
   if (found.audit) text += others_text(found) + unseen_text(*found.audit);
   if (finding_of(found, 1)) {

@@ -1,7 +1,7 @@
 #pragma once
 // What nobody named: the candidate's answers against the logged answers to the same prefixes, from
-// what the study has stored, and what an auditor noted. No model is asked unless an audit is asked
-// for.
+// what the study has stored, what an auditor noted, and groups of embeddings. No model is asked
+// unless an audit or embeddings are asked for.
 //
 // One completed draw for each prefix (the first) is compared with its one logged answer.
 
@@ -15,6 +15,7 @@
 #include "discovery/contrast.hpp"
 #include "discovery/situations.hpp"
 #include "engine/audit_findings.hpp"
+#include "engine/embeddings.hpp"
 #include "engine/study.hpp"
 
 namespace understudy {
@@ -36,6 +37,7 @@ struct Transcript {
 struct Described {
   std::vector<Situation> situations;
   std::vector<Transcript> transcripts;  ///< the most typical first
+  std::vector<std::string> words;       ///< of a cluster: what sets its answers apart
 };
 
 /// Findings are numbered from 1: the audit's, the contrast's, then kinds of notes that are not
@@ -43,14 +45,18 @@ struct Described {
 struct Discovery {
   Contrast contrast;
   std::vector<Described> described;  ///< parallel to the contrast's findings
+  std::optional<AnswerClusters> clusters;
   std::optional<Audit> audit;
   std::vector<Described> noted;  ///< parallel to the audit's kinds
 };
 
-/// `audit`: so many answers of the candidate are read by the auditor first (audit.hpp). Fails with
-/// kUsage where no prefix has both answers.
-[[nodiscard]] Result<Discovery> discover(Study& study, double level,
-                                         std::optional<std::uint64_t> audit = {});
+struct DiscoveryOptions {
+  double level = 0.05;                   ///< adjusted p-value of a finding, (0, 1)
+  std::optional<std::uint64_t> audit = {};  ///< so many answers the auditor reads first (audit.hpp)
+  bool embed = false;                    ///< missing vectors are asked for first (embeddings.hpp)
+};
+/// Fails with kUsage where no prefix has both answers.
+[[nodiscard]] Result<Discovery> discover(Study& study, const DiscoveryOptions& options);
 
 /// What carries a number: one of the two.
 struct NumberedFinding {

@@ -164,6 +164,11 @@ class ExampleSearch {
 };
 
 Result<std::string> draft(const ContrastFinding& finding, AnswerPairs& pairs) {
+  if (AnswerClusters::cluster_of(finding.features.front()) > 0) {
+    return unexpected(ErrorCode::kUsage,
+                      "this finding is a group of embeddings, which no rule can see in an answer: "
+                      "read it with --show, and say what it is in a behavior file for a judge");
+  }
   ExampleSearch search(finding, pairs);
   UNDERSTUDY_TRY(const std::string with, search.find(finding.pairs, finding.more, true));
   // The other model's answers to the same prefixes come first: they show the boundary best.

@@ -127,7 +127,8 @@ ModelFactory model_factory(Environment environment, std::string cache_dir) {
     options.deadline_ms = std::int64_t{config.replay.deadline_s} * 1000;
     options.attempt_timeout_ms = options.deadline_ms;
     options.cache_dir = cache_dir;
-    options.moderates = model.role == "moderation";
+    if (model.role == "moderation") options.use = ModelUse::kModeration;
+    if (model.role == "embedder") options.use = ModelUse::kEmbedding;
     options.context_tokens = context_tokens(config, model);
     options.cache_bytes_max = std::size_t{config.replay.embedded_memory_mb} << 20U;
     constexpr std::string_view kRecorded = "recorded/";

@@ -521,6 +521,7 @@ std::string study_toml(const StudyTemplate& parts) {
       "# oracle = \"openai/...\"       # a stronger one that verifies flags and an audit\n"
       "# moderation = \"openai/...\"   # for behavior files that it decides\n"
       "# auditor = \"openai/...\"      # notes what no behavior names: discover --audit\n"
+      "# embedder = \"openai/...\"     # groups answers by meaning: discover --embed\n"
       "\n# [tools]                     # agents: the answers of a draw until one calls no tool\n"
       "# max_steps = 30             # docs/agents.md; 1: the first answer is the draw\n"
       "\n# [grade]                     # default: every behavior that has a rule\n"

@@ -16,9 +16,10 @@
 namespace understudy {
 namespace {
 
-constexpr std::array<std::string_view, 12> kKindNames = {
+constexpr std::array<std::string_view, 13> kKindNames = {
     "call",    "argument", "conduct", "language", "words", "opening",
-    "closing", "shape",    "format",  "line",     "marks", "length"};
+    "closing", "shape",    "format",  "line",     "marks", "length", "cluster"};
+constexpr std::size_t kKindsOfRules = kKindNames.size() - 1;  // a rule has no embeddings
 constexpr std::size_t kPhraseTokensMax = 3;
 constexpr std::size_t kNameBytesMax = 64;  // of a tool or a field: what it is called is hostile
 constexpr std::size_t kArgumentTokensMax = 64;  // of one field
@@ -139,13 +140,14 @@ std::string feature_name(FeatureKind kind, std::string_view text) {
 
 Result<std::uint64_t> feature_of_name(std::string_view name) {
   const std::size_t colon = name.find(": ");
-  const auto kind = std::find(kKindNames.begin(), kKindNames.end(), name.substr(0, colon));
-  if (colon == std::string_view::npos || kind == kKindNames.end()) {
+  const std::span<const std::string_view> kinds(kKindNames.data(), kKindsOfRules);
+  const auto kind = std::find(kinds.begin(), kinds.end(), name.substr(0, colon));
+  if (colon == std::string_view::npos || kind == kinds.end()) {
     return unexpected(ErrorCode::kUsage,
                       fmt::format("a feature is written \"kind: text\", with a kind of {}",
-                                  fmt::join(kKindNames, ", ")));
+                                  fmt::join(kinds, ", ")));
   }
-  std::uint64_t hash = seed_of(static_cast<FeatureKind>(kind - kKindNames.begin()));
+  std::uint64_t hash = seed_of(static_cast<FeatureKind>(kind - kinds.begin()));
   for (const std::string_view token : split(name.substr(colon + 2), ' ')) {
     hash = extended_hash(hash, token_hash(token));
   }

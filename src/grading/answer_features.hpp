@@ -35,6 +35,7 @@ enum class FeatureKind : std::uint8_t {
   kLine,      ///< how lines begin and end
   kMarks,     ///< runs of punctuation
   kLength,    ///< words, in powers of two
+  kCluster,   ///< of embeddings: discovery knows them, no answer alone has one
 };
 
 struct Feature {

@@ -47,6 +47,10 @@ class ChatProtocol {
 /// OpenAI's moderations, for providers that have the endpoint.
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_moderation_protocol(const ModelSpec& spec);
 
+/// OpenAI's embeddings, for providers that have the endpoint. The answer's text is a JSON array of
+/// numbers, or whatever the server put in its place.
+[[nodiscard]] std::unique_ptr<ChatProtocol> make_embedding_protocol(const ModelSpec& spec);
+
 /// The protocol of a spec's kind, which is one behind HTTP.
 [[nodiscard]] std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec);
 

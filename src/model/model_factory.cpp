@@ -25,6 +25,29 @@ std::string remote_identity(const ModelSpec& spec, std::span<const Endpoint> end
   return identity;
 }
 
+std::unique_ptr<ChatProtocol> protocol_for(const ModelSpec& spec, ModelUse use) {
+  switch (use) {
+    case ModelUse::kModeration:
+      return make_moderation_protocol(spec);
+    case ModelUse::kEmbedding:
+      return make_embedding_protocol(spec);
+    default:
+      return make_chat_protocol(spec);
+  }
+}
+
+// Moderations may be recorded; vectors are not kept as they came, and are not.
+Result<void> check_use(const ModelSpec& spec, ModelUse use) {
+  if (use == ModelUse::kChat || spec.kind == ModelKind::kOpenAiChat) return {};
+  if (use == ModelUse::kModeration && spec.kind == ModelKind::kRecorded) return {};
+  const bool moderates = use == ModelUse::kModeration;
+  return unexpected(
+      ErrorCode::kUsage,
+      fmt::format("\"{}\" has no {} endpoint: name a provider that speaks OpenAI's, such as {}",
+                  spec.text, moderates ? "moderation" : "embedding",
+                  moderates ? "openai/omni-moderation-latest" : "openai/text-embedding-3-small"));
+}
+
 Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const ModelOptions& options,
                                                const Clock& clock) {
   UNDERSTUDY_TRY(
@@ -37,19 +60,12 @@ Result<std::unique_ptr<ChatModel>> make_remote(const ModelSpec& spec, const Mode
   http.deadline_ms = options.deadline_ms;
   http.retry = options.retry;
   http.costs_money = is_billed(spec, endpoints);
-  if (options.moderates && spec.kind != ModelKind::kOpenAiChat) {
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("\"{}\" has no moderation endpoint: name a provider that speaks "
-                                  "OpenAI's, such as openai/omni-moderation-latest",
-                                  spec.text));
-  }
   TransportOptions connections;
   connections.connections_max = http.connections_max * endpoints.size();
   std::vector<std::string> urls;
   for (const Endpoint& endpoint : endpoints) urls.push_back(endpoint.base_url);
   UNDERSTUDY_TRY(std::unique_ptr<Transport> transport, make_transport(urls, connections, clock));
-  auto protocol = options.moderates ? make_moderation_protocol(spec) : make_chat_protocol(spec);
-  return make_http_model(std::move(http), std::move(endpoints), std::move(protocol),
+  return make_http_model(std::move(http), std::move(endpoints), protocol_for(spec, options.use),
                          std::move(transport), clock);
 }
 
@@ -98,6 +114,7 @@ std::unique_ptr<ChatProtocol> make_chat_protocol(const ModelSpec& spec) {
 Result<std::unique_ptr<ChatModel>> make_model(std::string_view text, const ModelOptions& options,
                                               const Clock& clock) {
   UNDERSTUDY_TRY(const ModelSpec spec, parse_model_spec(text));
+  UNDERSTUDY_CHECK(check_use(spec, options.use));
   switch (spec.kind) {
     case ModelKind::kLlama:
       return make_embedded(spec, options, clock);

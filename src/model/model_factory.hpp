@@ -17,9 +17,12 @@
 
 namespace understudy {
 
+/// What is asked of a model: an endpoint of OpenAI's form, or chat in any.
+enum class ModelUse : std::uint8_t { kChat, kModeration, kEmbedding };
+
 struct ModelOptions {
   // For models behind HTTP.
-  bool moderates = false;              ///< the endpoint /moderations, not chat
+  ModelUse use = ModelUse::kChat;
   std::vector<std::string> base_urls;  ///< --model-base-url; empty: the environment's
   Environment environment;             ///< keys and base URLs; unset: an empty one
   EgressList egress_allow;

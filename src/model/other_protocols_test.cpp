@@ -166,5 +166,32 @@ TEST(Moderations, SendTheLastMessageAndReadScores) {
   EXPECT_EQ(reason(R"({"error":{"code":"x"}})"), FailureReason::kErrorInBody);
 }
 
+TEST(Embeddings, SendTheTextAndReadOneVector) {
+  const auto embeddings = make_embedding_protocol(*parse_model_spec("vllm/embedder"));
+  ChatRequest request;
+  request.messages.resize(1);
+  request.messages[0].content = "a \"text\"";
+  EXPECT_EQ(embeddings->path(), "/embeddings");
+  EXPECT_EQ(Json::parse(*embeddings->request_body(request)),
+            Json::parse(R"({"model":"embedder","input":"a \"text\""})"));
+  const auto said = [&](std::string_view body) {
+    return std::get<Completion>(embeddings->read_answer(body));
+  };
+  const Completion good =
+      said(R"({"data":[{"embedding":[0.5,-1]}],"usage":{"prompt_tokens":7,"total_tokens":7}})");
+  EXPECT_EQ(Json::parse(good.content), Json::parse("[0.5,-1]"));
+  EXPECT_EQ(good.usage, (Usage{.prompt_tokens = 7, .completion_tokens = 0}));
+  // What is no vector is for the reader to refuse: asking again would not change it.
+  EXPECT_EQ(said(R"({"data":[{"embedding":[0.5, NaN]}]})").content, "NaN");
+  EXPECT_EQ(said(R"({"data":[{"embedding":"AAAA"}]})").content, "AAAA");
+  const auto reason = [&](std::string_view body) {
+    return std::get<Failure>(embeddings->read_answer(body)).reason;
+  };
+  EXPECT_EQ(reason("<html>"), FailureReason::kNotJson);
+  EXPECT_EQ(reason(R"({"data":[]})"), FailureReason::kUnexpectedBody);
+  EXPECT_EQ(reason(R"({"data":[{"index":0}]})"), FailureReason::kUnexpectedBody);
+  EXPECT_EQ(reason(R"({"error":{"code":"x"}})"), FailureReason::kErrorInBody);
+}
+
 }  // namespace
 }  // namespace understudy

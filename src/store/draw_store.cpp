@@ -1,5 +1,6 @@
-// The draws and verdicts of a study: the second half of StudyStore.
+// The draws, verdicts and embeddings of a study: the second half of StudyStore.
 
+#include <bit>
 #include <cstring>
 
 #include "store/study_store.hpp"
@@ -325,6 +326,32 @@ Result<std::vector<StudyStore::Audited>> StudyStore::audit(std::int64_t grader, 
     if (!more) return rows;
     rows.push_back({unpack_draw_key(statement->integer(0)), statement->real(1)});
   }
+}
+
+Result<void> StudyStore::add_embedding(const Digest& hash, const Embedding& embedding) {
+  static_assert(std::endian::native == std::endian::little);
+  UNDERSTUDY_TRY(Statement* const insert,
+                 cached("INSERT OR REPLACE INTO embedding VALUES (?, ?, ?)"));
+  const std::string_view bytes(reinterpret_cast<const char*>(embedding.vector.data()),
+                               embedding.vector.size() * sizeof(float));
+  return insert->bind_blob(1, as_bytes(hash))
+      .bind_text(2, embedding.failed)
+      .bind_blob(3, bytes)
+      .run();
+}
+
+Result<std::optional<StudyStore::Embedding>> StudyStore::embedding(const Digest& hash) {
+  if (!has_embeddings_) return std::optional<Embedding>();
+  UNDERSTUDY_TRY(Statement* const statement,
+                 cached("SELECT failed, vector FROM embedding WHERE hash = ?"));
+  UNDERSTUDY_TRY(const bool row, statement->bind_blob(1, as_bytes(hash)).step());
+  if (!row) return std::optional<Embedding>();
+  const std::string_view bytes = statement->bytes(1);
+  Embedding embedding{.failed = std::string(statement->bytes(0)), .vector = {}};
+  embedding.vector.resize(bytes.size() / sizeof(float));
+  if (!bytes.empty()) std::memcpy(embedding.vector.data(), bytes.data(), bytes.size());
+  statement->reset();
+  return std::optional(std::move(embedding));
 }
 
 }  // namespace understudy

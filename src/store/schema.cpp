@@ -8,7 +8,7 @@ namespace understudy {
 namespace {
 
 // Step k takes version k to k + 1. Steps are never edited once released: add one.
-constexpr std::array<const char*, 4> kSteps = {R"sql(
+constexpr std::array<const char*, 5> kSteps = {R"sql(
 CREATE TABLE meta (key TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
 
 -- A stage that ended: the hash of all that went in, and what it counted (JSON).
@@ -69,6 +69,11 @@ ALTER TABLE draw ADD COLUMN trajectory BLOB;
 -- The answers before the last, with what their tool calls gave. Also of draws that go on.
 CREATE TABLE draw_step (key INTEGER NOT NULL, number INTEGER NOT NULL, bytes BLOB NOT NULL,
                         PRIMARY KEY (key, number)) WITHOUT ROWID;
+)sql",
+                                               R"sql(
+-- Vectors of texts, by a hash of the text and of who embedded it. vector: 32-bit floats, little
+-- end first, of length 1; failed: why there is none, else empty.
+CREATE TABLE embedding (hash BLOB PRIMARY KEY, failed TEXT NOT NULL, vector BLOB NOT NULL);
 )sql"};
 
 }  // namespace

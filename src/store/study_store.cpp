@@ -150,6 +150,7 @@ Result<StudyStore> StudyStore::open(const std::string& directory, Mode mode, con
   }
   UNDERSTUDY_TRY(const auto version, store.database_->integer("PRAGMA user_version"));
   store.has_trajectories_ = version.value_or(0) >= kTrajectorySchema;
+  store.has_embeddings_ = version.value_or(0) >= kEmbeddingSchema;
   UNDERSTUDY_CHECK(store.load_dictionary());
   return store;
 }

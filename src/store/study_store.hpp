@@ -214,6 +214,15 @@ class StudyStore {
   /// In key order.
   [[nodiscard]] Result<std::vector<Audited>> audit(std::int64_t grader, Arm arm);
 
+  // Embeddings -------------------------------------------------------------------------------
+  struct Embedding {
+    std::string failed;         ///< why there is no vector; empty: there is one
+    std::vector<float> vector;  ///< of length 1
+  };
+  /// `hash`: of the text and of who embeds it. Replaces what is there.
+  Result<void> add_embedding(const Digest& hash, const Embedding& embedding);
+  [[nodiscard]] Result<std::optional<Embedding>> embedding(const Digest& hash);
+
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:
@@ -227,6 +236,7 @@ class StudyStore {
 
   std::string directory_;
   bool has_trajectories_ = true;  // the schema knows them
+  bool has_embeddings_ = true;
   std::shared_ptr<void> lock_;    // held while open for writing
   std::unique_ptr<Database> database_;
   std::unique_ptr<Compressor> compressor_;

@@ -219,6 +219,7 @@ struct MockResponder::State {
   [[nodiscard]] Completion tool_calls(const Chat& chat, const MockModel& model,
                                       std::uint64_t hash) const;
   MockHttpResponse respond_to_moderation(std::string_view body);
+  MockHttpResponse respond_to_embedding(std::string_view body);
   [[nodiscard]] std::string judgment(const Chat& chat, const MockModel& judge,
                                      std::uint64_t hash) const;
   [[nodiscard]] std::string verdict(const JudgeQuestion& question, const std::string& behavior,
@@ -453,6 +454,28 @@ MockHttpResponse MockResponder::State::respond_to_moderation(std::string_view bo
   return response;
 }
 
+// A bag of words: each adds 1 at a place that its hash says.
+MockHttpResponse MockResponder::State::respond_to_embedding(std::string_view body) {
+  element request;
+  std::string_view input;
+  if (parser.parse(body).get(request) != simdjson::SUCCESS ||
+      request["input"].get(input) != simdjson::SUCCESS) {
+    return error_response(400, "invalid_request_error", "missing_required_parameter",
+                          "\"input\" must be a text");
+  }
+  const std::string model(string_at(request, "model"));
+  ++by_model[model];
+  const std::vector<double> vector = mock_embedding(input);
+  const std::size_t tokens = input.size() / 4 + 1;
+  MockHttpResponse response{.delay_ms = options.latency_ms};
+  const Json one = {{"object", "embedding"}, {"index", 0}, {"embedding", vector}};
+  const Json usage = {{"prompt_tokens", tokens}, {"total_tokens", tokens}};
+  response.body = write_json(
+      {{"object", "list"}, {"model", model}, {"data", Json::array({one})}, {"usage", usage}},
+      JsonStyle::kCanonical);
+  return response;
+}
+
 MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
   const std::string_view path = request.target.substr(0, request.target.find('?'));
   ++requests;
@@ -464,6 +487,8 @@ MockHttpResponse MockResponder::State::respond(const MockHttpRequest& request) {
                                     "Only POST is accepted here");
   } else if (path == "/v1/moderations" && request.method == "POST") {
     response = respond_to_moderation(request.body);
+  } else if (path == "/v1/embeddings" && request.method == "POST") {
+    response = respond_to_embedding(request.body);
   } else if (path == "/v1/models" && request.method == "GET") {
     Json list = Json::array();
     for (const MockModel& model : options.models) {

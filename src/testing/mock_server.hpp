@@ -7,9 +7,9 @@
 // and limits are not: an injected error depends on how often this request has come, and a rate
 // limit on the clock.
 //
-// GET /v1/models, POST /v1/chat/completions and /v1/moderations, OpenAI's Files and Batches, and
-// GET /stats: counts for tests (requests, by status, by model, in flight, distinct requests;
-// span_ms: from the first chat request to the last).
+// GET /v1/models, POST /v1/chat/completions, /v1/moderations and /v1/embeddings, OpenAI's Files and
+// Batches, and GET /stats: counts for tests (requests, by status, by model, in flight, distinct
+// requests; span_ms: from the first chat request to the last).
 
 #include <cstdint>
 #include <map>

@@ -5,9 +5,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
+#include <cmath>
 #include <map>
 #include <utility>
 
+#include "base/hash.hpp"
 #include "base/rng.hpp"
 #include "base/text.hpp"
 #include "grading/behavior.hpp"
@@ -266,6 +269,24 @@ JudgeQuestion read_judge_prompt(std::string_view prompt) {
   const std::size_t answer = prompt.rfind(kAnswer);
   if (answer != std::string_view::npos) question.answer = prompt.substr(answer + kAnswer.size());
   return question;
+}
+
+std::vector<double> mock_embedding(std::string_view text) {
+  std::vector<double> vector(64);
+  const auto is_letter = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0; };
+  for (std::size_t i = 0; i < text.size();) {
+    std::string word;
+    for (; i < text.size() && is_letter(text[i]); ++i) {
+      word += static_cast<char>(std::tolower(static_cast<unsigned char>(text[i])));
+    }
+    if (word.empty()) ++i;
+    if (!word.empty()) vector[hash64({word}) % vector.size()] += 1;
+  }
+  double squares = 0;
+  for (const double value : vector) squares += value * value;
+  if (squares == 0) vector[0] = squares = 1;
+  for (double& value : vector) value /= std::sqrt(squares);
+  return vector;
 }
 
 }  // namespace understudy

@@ -29,6 +29,10 @@ struct MockPrompt {
 /// Whether the text holds a plant of this behavior.
 [[nodiscard]] bool holds_plant(std::string_view text, std::string_view behavior);
 
+/// 64 numbers of length 1: how often words with a hash occur, or the first alone where there are
+/// none.
+[[nodiscard]] std::vector<double> mock_embedding(std::string_view text);
+
 /// What a judge's prompt (grading/judge.hpp) asks.
 struct JudgeQuestion {
   std::uint64_t message = 0;  ///< number of the message to grade; 0: this is no judge's prompt
