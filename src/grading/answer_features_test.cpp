@@ -163,6 +163,7 @@ expect = "absent"
 TEST(FeatureRule, NamesAnUnknownKind) {
   EXPECT_FALSE(feature_of_name("wurds: great"));
   EXPECT_FALSE(feature_of_name("great"));
+  EXPECT_FALSE(feature_of_name("cluster: 7"));  // no answer alone has one
 }
 
 }  // namespace

@@ -236,7 +236,7 @@ TEST_F(StoreTest, AFrameOfVersion1GetsItsClusters) {
     ASSERT_TRUE(database
                     ->execute("ALTER TABLE frame DROP COLUMN cluster; DROP TABLE audit; "
                               "ALTER TABLE draw DROP COLUMN trajectory; DROP TABLE draw_step; "
-                              "PRAGMA user_version = 1;")
+                              "DROP TABLE embedding; PRAGMA user_version = 1;")
                     .has_value());
   }
   StudyStore store = open(StudyStore::Mode::kWrite);
@@ -250,6 +250,35 @@ TEST_F(StoreTest, AFrameOfVersion1GetsItsClusters) {
   ASSERT_TRUE(store.for_each_frame_cluster(visit).has_value());
   EXPECT_EQ(seen, (std::vector<std::pair<std::int64_t, std::uint64_t>>{
                       {1, hash64({"cluster", "user1"})}, {3, hash64({"cluster", "user0"})}}));
+}
+
+TEST_F(StoreTest, EmbeddingsAreKeptAsTheyAreAndAnOlderStudyHasNone) {
+  const Digest text = sha256("a text");
+  {
+    StudyStore store = open();
+    commit(store, [&] {
+      ASSERT_TRUE(store.add_embedding(text, {.failed = "timeout", .vector = {}}).has_value());
+      EXPECT_EQ((*store.embedding(text))->failed, "timeout");
+      ASSERT_TRUE(store.add_embedding(text, {.failed = "", .vector = {0.6F, -0.8F}}).has_value());
+    });
+  }
+  {
+    StudyStore store = open(StudyStore::Mode::kRead);
+    EXPECT_EQ((*store.embedding(text))->failed, "");
+    EXPECT_EQ((*store.embedding(text))->vector, (std::vector<float>{0.6F, -0.8F}));
+    EXPECT_FALSE(store.embedding(sha256("another"))->has_value());
+  }
+  {
+    auto database = Database::open(directory_ + "/study.db", false);
+    ASSERT_TRUE(
+        database->execute("DROP TABLE embedding; PRAGMA user_version = 4;").has_value());
+  }
+  EXPECT_FALSE(open(StudyStore::Mode::kRead).embedding(text)->has_value());
+  StudyStore store = open(StudyStore::Mode::kWrite);
+  commit(store, [&] {
+    ASSERT_TRUE(store.add_embedding(text, {.failed = "", .vector = {1}}).has_value());
+  });
+  EXPECT_EQ((*store.embedding(text))->vector, (std::vector<float>{1}));
 }
 
 TEST_F(StoreTest, ReadsADictionaryThatIsNotCompressed) {

@@ -12,6 +12,24 @@ namespace {
 
 using ::testing::HasSubstr;
 
+TEST(MockEmbedding, IsABagOfWordsOfLengthOne) {
+  const std::vector<double> vector = mock_embedding("The river, the RIVER.");
+  double squares = 0;
+  for (const double value : vector) squares += value * value;
+  EXPECT_NEAR(squares, 1, 1e-12);
+  EXPECT_EQ(vector, mock_embedding("river the river the"));
+  EXPECT_NE(vector, mock_embedding("the garden"));
+  EXPECT_EQ(mock_embedding("")[0], 1);
+
+  const SystemClock clock;
+  MockResponder server({}, clock);
+  const auto answer = server.respond({.method = "POST",
+                                      .target = "/v1/embeddings",
+                                      .body = R"({"model":"m","input":"river the river the"})"});
+  EXPECT_EQ(Json::parse(answer.body)["data"][0]["embedding"].get<std::vector<double>>(), vector);
+  EXPECT_EQ(server.stats()["by_model"]["m"], 1);
+}
+
 TEST(MockScenario, ReadsRolesAndRates) {
   const auto options = parse_mock_scenario(R"(
 seed = 7
