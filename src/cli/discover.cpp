@@ -29,7 +29,9 @@ struct DiscoverFlags {
 };
 
 Result<int> run(Study& study, const DiscoverFlags& flags) {
-  UNDERSTUDY_TRY(const Discovery found, discover(study, {.level = flags.level, .audit = flags.audit, .embed = flags.embed}));
+  UNDERSTUDY_TRY(
+      const Discovery found,
+      discover(study, {.level = flags.level, .audit = flags.audit, .embed = flags.embed}));
   std::string text;
   if (flags.draft > 0) {
     UNDERSTUDY_TRY(text, draft_behavior(study, found, flags.draft));

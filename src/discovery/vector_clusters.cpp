@@ -68,8 +68,7 @@ class KMeans {
     std::vector<double> distances(count_, std::numeric_limits<double>::infinity());
     add_center(random.below(count_));
     while (clusters_.count() < most) {
-      const float* const newest =
-          &clusters_.centers[clusters_.centers.size() - dimensions_];
+      const float* const newest = &clusters_.centers[clusters_.centers.size() - dimensions_];
       double sum = 0;
       for (std::size_t i = 0; i < count_; ++i) {
         const double distance = 1 - dot(vector(i).data(), newest, dimensions_);

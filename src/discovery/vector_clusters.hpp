@@ -1,7 +1,7 @@
 #pragma once
 // Texts as vectors of length 1, and groups of vectors that point about the same way: spherical
-// k-means, begun with k-means++. Deterministic: the same vectors in the same order and the same seed
-// give the same groups.
+// k-means, begun with k-means++. Deterministic: the same vectors in the same order and the same
+// seed give the same groups.
 
 #include <cstddef>
 #include <cstdint>
@@ -16,7 +16,7 @@ inline constexpr std::size_t kVectorNumbersMax = 65'536;
 /// A vector as a server gave it.
 struct ReadVector {
   std::vector<float> values = {};  ///< of length 1; empty where there is a fault
-  std::string_view fault = {};  ///< "not_numbers", "zero_vector", "too_long"; empty: none
+  std::string_view fault = {};     ///< "not_numbers", "zero_vector", "too_long"; empty: none
 };
 /// `json`: an array of finite numbers, at least one of them not 0. NaN, infinity, null, text and
 /// whatever else is a fault.

@@ -19,7 +19,7 @@ constexpr std::size_t kSituations = 3;
 constexpr std::uint64_t kPairsForSituations = 2000;
 constexpr std::size_t kShownBytes = 300;  // of a message in a terminal
 constexpr std::size_t kFeaturesShown = 3;
-constexpr std::size_t kWords = 8;  // of a cluster
+constexpr std::size_t kWords = 8;        // of a cluster
 constexpr std::size_t kKindsShown = 20;  // that are no findings
 constexpr std::size_t kNotesShown = 3;
 
@@ -39,7 +39,9 @@ class Describing {
       UNDERSTUDY_TRY(std::vector<Shown> typical,
                      cluster > 0 ? central_of(finding, *found.clusters) : typical_of(finding));
       UNDERSTUDY_TRY(Described described, describe(typical));
-      if (cluster > 0) UNDERSTUDY_TRY(described.words, words_of(typical));
+      if (cluster > 0) {
+        UNDERSTUDY_TRY(described.words, words_of(typical));
+      }
       found.described.push_back(std::move(described));
     }
     if (!found.audit) return {};
@@ -242,7 +244,8 @@ std::string situations_text(const Described& described) {
 
 std::string words_text(const Described& described) {
   if (described.words.empty()) return {};
-  return fmt::format("     words: {}\n", shown_text(fmt::format("{}", fmt::join(described.words, ", "))));
+  return fmt::format("     words: {}\n",
+                     shown_text(fmt::format("{}", fmt::join(described.words, ", "))));
 }
 
 std::string kind_text(std::size_t number, const NotedKind& kind) {

@@ -51,9 +51,9 @@ struct Discovery {
 };
 
 struct DiscoveryOptions {
-  double level = 0.05;                   ///< adjusted p-value of a finding, (0, 1)
+  double level = 0.05;                      ///< adjusted p-value of a finding, (0, 1)
   std::optional<std::uint64_t> audit = {};  ///< so many answers the auditor reads first (audit.hpp)
-  bool embed = false;                    ///< missing vectors are asked for first (embeddings.hpp)
+  bool embed = false;  ///< missing vectors are asked for first (embeddings.hpp)
 };
 /// Fails with kUsage where no prefix has both answers.
 [[nodiscard]] Result<Discovery> discover(Study& study, const DiscoveryOptions& options);

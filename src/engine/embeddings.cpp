@@ -16,8 +16,9 @@ namespace {
 
 constexpr std::uint64_t kFailuresMax = 20;  // that come first: then all will
 constexpr std::size_t kClustersMax = 64;
-constexpr std::size_t kVectorsOfCluster = 50;     // on average, at least
-constexpr std::size_t kFittedPairsMax = 10'000;  // two vectors each: more say little more of centers
+constexpr std::size_t kVectorsOfCluster = 50;  // on average, at least
+constexpr std::size_t kFittedPairsMax =
+    10'000;  // two vectors each: more say little more of centers
 
 using Hashes = std::array<std::optional<Digest>, 2>;  // logged, candidate; none: nothing to embed
 
@@ -326,9 +327,8 @@ class WithClusters final : public PairVisitor {
     if (place.cluster == 0) return features;
     kept.assign(features.begin(), features.end());
     const std::string& number = numbers_[place.cluster];
-    kept.push_back({.hash = hash64({"cluster", number}),
-                    .kind = FeatureKind::kCluster,
-                    .text = number});
+    kept.push_back(
+        {.hash = hash64({"cluster", number}), .kind = FeatureKind::kCluster, .text = number});
     return kept;
   }
   const AnswerClusters& clusters_;
@@ -391,7 +391,8 @@ std::string embeddings_text(const AnswerClusters& clusters) {
     text += fmt::format(", {} failed ({})", with_commas(count), terminal_safe(reason));
   }
   if (counts.left > 0) text += fmt::format(", {} were not asked for", with_commas(counts.left));
-  if (!clusters.why_none.empty()) return text + fmt::format(". No groups: {}.\n", clusters.why_none);
+  if (!clusters.why_none.empty())
+    return text + fmt::format(". No groups: {}.\n", clusters.why_none);
   return text + fmt::format(". {} pairs have both, in {} groups made of the selecting half.\n",
                             with_commas(clusters.pairs), clusters.clusters);
 }

@@ -17,8 +17,8 @@ namespace understudy {
 namespace {
 
 constexpr std::array<std::string_view, 13> kKindNames = {
-    "call",    "argument", "conduct", "language", "words", "opening",
-    "closing", "shape",    "format",  "line",     "marks", "length", "cluster"};
+    "call",  "argument", "conduct", "language", "words",  "opening", "closing",
+    "shape", "format",   "line",    "marks",    "length", "cluster"};
 constexpr std::size_t kKindsOfRules = kKindNames.size() - 1;  // a rule has no embeddings
 constexpr std::size_t kPhraseTokensMax = 3;
 constexpr std::size_t kNameBytesMax = 64;  // of a tool or a field: what it is called is hostile

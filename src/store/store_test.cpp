@@ -270,8 +270,7 @@ TEST_F(StoreTest, EmbeddingsAreKeptAsTheyAreAndAnOlderStudyHasNone) {
   }
   {
     auto database = Database::open(directory_ + "/study.db", false);
-    ASSERT_TRUE(
-        database->execute("DROP TABLE embedding; PRAGMA user_version = 4;").has_value());
+    ASSERT_TRUE(database->execute("DROP TABLE embedding; PRAGMA user_version = 4;").has_value());
   }
   EXPECT_FALSE(open(StudyStore::Mode::kRead).embedding(text)->has_value());
   StudyStore store = open(StudyStore::Mode::kWrite);

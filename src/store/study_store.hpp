@@ -237,7 +237,7 @@ class StudyStore {
   std::string directory_;
   bool has_trajectories_ = true;  // the schema knows them
   bool has_embeddings_ = true;
-  std::shared_ptr<void> lock_;    // held while open for writing
+  std::shared_ptr<void> lock_;  // held while open for writing
   std::unique_ptr<Database> database_;
   std::unique_ptr<Compressor> compressor_;
   struct Cache;

@@ -1,6 +1,6 @@
 """Groups of embeddings, end to end: answers about one thing in ever other words are found as a
-group; nothing is asked twice, also after kill -9; vectors that are none are counted by what is wrong
-with them, and a server without the endpoint costs nothing but the groups."""
+group; nothing is asked twice, also after kill -9; vectors that are none are counted by their fault,
+and a server without the endpoint costs nothing but the groups."""
 
 import contextlib
 import http.server
