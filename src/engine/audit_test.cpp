@@ -41,7 +41,7 @@ class AuditTest : public FakeStudyTest {
 
   Result<Discovery> discovered(std::optional<std::uint64_t> ask) {
     UNDERSTUDY_TRY(Study study, open());
-    return discover(study, 0.05, ask);
+    return discover(study, {.level = 0.05, .audit = ask, .embed = false});
   }
 
   std::function<std::string(const ChatRequest&)> note_;
