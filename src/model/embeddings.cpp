@@ -1,25 +1,14 @@
 // Embedding endpoints in OpenAI's form, as a protocol like the others: the last message is what is
 // embedded, and the answer's text is its vector: [0.1, …], to be read by whoever asked.
-#include "base/json.hpp"
 #include "model/answer_json.hpp"
-#include "model/chat_protocol.hpp"
+#include "model/input_protocol.hpp"
 
 namespace understudy {
 namespace {
 
-class Embeddings final : public ChatProtocol {
+class Embeddings final : public InputProtocol {
  public:
-  explicit Embeddings(const ModelSpec& spec) : model_(spec.name) {}
-
-  [[nodiscard]] std::string path() const override { return "/embeddings"; }
-
-  [[nodiscard]] Result<std::string> request_body(const ChatRequest& request) override {
-    std::string out = R"({"model":)";
-    append_json_string(out, model_);
-    out += R"(,"input":)";
-    append_json_string(out, request.messages.back().content);
-    return out + "}";
-  }
+  explicit Embeddings(const ModelSpec& spec) : InputProtocol("/embeddings", spec) {}
 
   [[nodiscard]] DrawOutcome read_answer(std::string_view body) override {
     Completion completion;
@@ -53,7 +42,6 @@ class Embeddings final : public ChatProtocol {
   }
 
  private:
-  std::string model_;
   AnswerReader reader_;
 };
 

@@ -1,25 +1,14 @@
 // Moderation endpoints in OpenAI's form, as a protocol like the others: the last message is what is
 // moderated, and the answer's text is its scores: {"CATEGORY": 0 … 1, …}.
-#include "base/json.hpp"
 #include "model/answer_json.hpp"
-#include "model/chat_protocol.hpp"
+#include "model/input_protocol.hpp"
 
 namespace understudy {
 namespace {
 
-class Moderations final : public ChatProtocol {
+class Moderations final : public InputProtocol {
  public:
-  explicit Moderations(const ModelSpec& spec) : model_(spec.name) {}
-
-  [[nodiscard]] std::string path() const override { return "/moderations"; }
-
-  [[nodiscard]] Result<std::string> request_body(const ChatRequest& request) override {
-    std::string out = R"({"model":)";
-    append_json_string(out, model_);
-    out += R"(,"input":)";
-    append_json_string(out, request.messages.back().content);
-    return out + "}";
-  }
+  explicit Moderations(const ModelSpec& spec) : InputProtocol("/moderations", spec) {}
 
   [[nodiscard]] DrawOutcome read_answer(std::string_view body) override {
     const auto document = reader_.parse(body);
@@ -41,7 +30,6 @@ class Moderations final : public ChatProtocol {
   }
 
  private:
-  std::string model_;
   AnswerReader reader_;
 };
 

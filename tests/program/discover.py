@@ -2,13 +2,9 @@
 found, drafted as a behavior file, and measured; the interval holds the planted rate. The page on
 fidelity has figures, or says why not, for each of its parts."""
 
-import contextlib
-import hashlib
-import http.server
 import json
 import pathlib
 import random
-import threading
 
 import program
 
@@ -28,10 +24,6 @@ TOOLS = [
 ]
 
 
-def numbers_of(*parts):
-    return random.Random(hashlib.sha256("|".join(parts).encode()).digest())
-
-
 def call(name, query):
     return [
         {
@@ -44,7 +36,7 @@ def call(name, query):
 
 def answer(question, model):
     """All answer alike; only the candidate is planted."""
-    numbers = numbers_of(question, model)
+    numbers = program.numbers_of(question, model)
     message = {"role": "assistant", "content": program.sentence(numbers, 20)}
     a_sum = f"{numbers.randrange(10, 999)} * {numbers.randrange(10, 999)}"
     kind = numbers.random()
@@ -58,43 +50,11 @@ def answer(question, model):
 
 
 def is_planted(question):
-    return numbers_of(question, "plant").random() < RATE
+    return program.numbers_of(question, "plant").random() < RATE
 
 
-class Candidate(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        message = answer(request["messages"][-1]["content"], request["model"])
-        finish = "tool_calls" if "tool_calls" in message else "stop"
-        body = json.dumps(
-            {
-                "id": "x",
-                "object": "chat.completion",
-                "model": "candidate",
-                "choices": [{"index": 0, "message": message, "finish_reason": finish}],
-                "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-            }
-        ).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
-
-
-@contextlib.contextmanager
-def candidate_server():
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Candidate)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield program.MockServer(None, f"http://127.0.0.1:{server.server_address[1]}/v1")
-    finally:
-        server.shutdown()
+def say(request):
+    return answer(request["messages"][-1]["content"], request["model"])
 
 
 def write_logs(path):
@@ -115,7 +75,7 @@ def discovered(study, *flags):
     return program.understudy("discover", study, *flags, "--display", "none").stdout
 
 
-with program.temporary_directory() as folder, candidate_server() as server:
+with program.temporary_directory() as folder, program.model_server(say) as server:
     folder = pathlib.Path(folder)
     logs = folder / "logs.jsonl"
     write_logs(logs)

@@ -95,8 +95,8 @@ def numbers_of(*parts):
 
 @contextlib.contextmanager
 def model_server(answer):
-    """An OpenAI-compatible server whose models say answer(request): a text. `asked` counts the
-    requests of each model."""
+    """An OpenAI-compatible server whose models say answer(request): a text, or a whole message.
+    `asked` counts the requests of each model."""
     asked = {}
 
     class Models(http.server.BaseHTTPRequestHandler):
@@ -104,14 +104,16 @@ def model_server(answer):
 
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            message = {"role": "assistant", "content": answer(request)}
+            said = answer(request)
+            message = said if isinstance(said, dict) else {"role": "assistant", "content": said}
+            finish = "tool_calls" if "tool_calls" in message else "stop"
             asked[request["model"]] = asked.get(request["model"], 0) + 1
             body = json.dumps(
                 {
                     "id": "x",
                     "object": "chat.completion",
                     "model": request["model"],
-                    "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+                    "choices": [{"index": 0, "message": message, "finish_reason": finish}],
                     "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
                 }
             ).encode()
