@@ -266,7 +266,8 @@ void multiply(const Scale& scale) {
   copy("frame", fmt::format("conversation + {} * n, turns, cluster + n * 7919", conversations));
   copy("prefix", fmt::format("id + {} * n, conversation + {} * n, cut, pi, content_hash", draws,
                              conversations));
-  copy("draw", fmt::format("key + {} * n, status, attempts, window_bytes, bytes", keys));
+  copy("draw",
+       fmt::format("key + {} * n, status, attempts, window_bytes, bytes, trajectory", keys));
   copy("verdict_block", "grader, arm, first + count * n, count, bytes");
   sql += fmt::format(
       "INSERT INTO prefix SELECT id + {}, conversation, cut, pi, content_hash FROM rest; COMMIT;",

@@ -90,6 +90,19 @@ bool is_failed_judge(Verdict verdict) {
 }
 constexpr auto kNothing = [](const auto&) { return false; };
 
+template <class Map, class Failed>
+void keep_common_of(Map& records, const Map& others, Failed failed) {
+  for (auto at = records.begin(); at != records.end();) {
+    const auto other = others.find(at->first);
+    if (other == others.end()) {
+      at = records.erase(at);
+      continue;
+    }
+    if (failed(other->second)) at->second = other->second;
+    ++at;
+  }
+}
+
 }  // namespace
 
 Result<Records> read_records(StudyStore& store, const StudyConfig& config, bool all) {
@@ -128,6 +141,11 @@ std::optional<std::string> contradiction(const Records& found, const Records& ex
     wrong = mismatch("judgement", found.judgements, expected.judgements, is_failed_judge);
   }
   return wrong;
+}
+
+void keep_common(Records& records, const Records& others) {
+  keep_common_of(records.draws, others.draws, is_failure);
+  keep_common_of(records.judgements, others.judgements, is_failed_judge);
 }
 
 std::optional<std::string> loss(const Records& before, const Records& after) {

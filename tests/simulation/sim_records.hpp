@@ -27,6 +27,10 @@ struct Records {
 /// Draws and judgements; with `all`, whatever else a stage has stored.
 [[nodiscard]] Result<Records> read_records(StudyStore& store, const StudyConfig& config, bool all);
 
+/// Of draws and judgements, what both hold: a failure where one of them holds a failure, since
+/// asking again may have replaced it in the other.
+void keep_common(Records& records, const Records& others);
+
 /// What of `found` could not have come from the run that gave `expected`: an answer that is
 /// another one, a record that should not be there. Failures may stand where answers should.
 [[nodiscard]] std::optional<std::string> contradiction(const Records& found,

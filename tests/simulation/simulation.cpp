@@ -219,7 +219,7 @@ class SeedRun {
       // crash, or be gone and come back with a log whose deletion was not synced.
       now = read(disk_, broken(), SimDisk::View::kSure, false);
       if (!now) return "what is sure can not be read: " + now.error().message;
-      keep_common(sure_, std::move(*now));
+      keep_common(sure_, *now);
     }
     if (auto wrong = contradiction(records_, expected_)) return wrong;
     const std::set<Asked> stored = stored_requests(records_, true);
@@ -233,16 +233,6 @@ class SeedRun {
                          end.in_flight, limit);
     }
     return std::nullopt;
-  }
-
-  // What both hold, as `sure` holds it: a failure that was asked again may have been replaced by a
-  // commit that is seen and not sure.
-  static void keep_common(Records& seen, Records sure) {
-    std::erase_if(sure.draws, [&](const auto& draw) { return !seen.draws.contains(draw.first); });
-    std::erase_if(sure.judgements, [&](const auto& judgement) {
-      return !seen.judgements.contains(judgement.first);
-    });
-    seen = std::move(sure);
   }
 
   void lose_a_draw() {
