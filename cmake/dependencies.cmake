@@ -37,6 +37,11 @@ endif()
 
 set(UNDERSTUDY_LLAMA_TARGETS "")
 if(UNDERSTUDY_LLAMA_ROOT)
+  # Looked for again each time: another build of the library has another folder, and what was found
+  # before would stay.
+  foreach(found llama_DIR ggml_DIR llama_LIBRARY GGML_LIBRARY GGML_BASE_LIBRARY GGML_CPU_LIBRARY)
+    unset(${found} CACHE)
+  endforeach()
   find_package(llama REQUIRED CONFIG PATHS ${UNDERSTUDY_LLAMA_ROOT} NO_DEFAULT_PATH)
   add_library(understudy_llama INTERFACE)
   target_link_libraries(understudy_llama INTERFACE llama)
