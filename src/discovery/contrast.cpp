@@ -9,6 +9,7 @@
 
 #include "base/assert.hpp"
 #include "base/rng.hpp"
+#include "discovery/hypotheses.hpp"
 #include "stats/distributions.hpp"
 #include "stats/multiplicity.hpp"
 
@@ -20,24 +21,9 @@ constexpr std::uint64_t kSlotsMax = std::uint64_t{1} << 25;
 constexpr std::uint64_t kSlotsPerPair = 128;
 constexpr std::size_t kSlotsSelectedMax = 4096;
 constexpr std::size_t kEntriesMax = 65536;
-constexpr std::size_t kSketch = 128;         // hits that a feature is compared by
-constexpr double kSelectionLimit = 0.01;     // one-sided, on the first half
-constexpr double kSameAnswers = 0.5;         // Jaccard of hits that makes features one group
-constexpr double kAboutAsStrong = 10;        // p-values within this factor
-constexpr std::size_t kFeaturesOfGroup = 8;  // named
+constexpr double kLevelOfLength = 0.05;  // one-sided, on the second half
 constexpr double kPer = 100'000;
-constexpr double kLevelOfRates = 0.95;
-
-std::uint64_t mixed(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9U;
-  x = (x ^ (x >> 27)) * 0x94D049BB133111EBU;
-  return x ^ (x >> 31);
-}
-
-// P(X >= more) for X ~ Bin(more + fewer, ½).
-double sign_test(std::uint64_t more, std::uint64_t fewer) {
-  return more == 0 ? 1 : beta_cdf(static_cast<double>(more), static_cast<double>(fewer) + 1, 0.5);
-}
+constexpr double kErrorOfRates = 0.05;  // of the intervals that are shown, on average
 
 // Sums over one user, keyed by a number; emptied at the cost of what was in it.
 template <class Value>
@@ -86,6 +72,50 @@ class Tally {
   std::vector<std::size_t> used_;
 };
 
+// A user's votes for one feature.
+class Ballot {
+ public:
+  // The first pair of a conversation in which one arm has the feature votes for it; later ones
+  // don't.
+  void vote(std::uint64_t conversation, int sign) {
+    if (voted_ == conversation) return;
+    voted_ = conversation;
+    sum_ += sign;
+  }
+  [[nodiscard]] std::int64_t sum() const { return sum_; }
+
+ private:
+  std::uint64_t voted_ = 0;
+  std::int64_t sum_ = 0;
+};
+
+// Numbers a user's conversations from 1, and tells what one arm's answer has and the other's has
+// not.
+class Differing {
+ public:
+  void begin_user() { number_ = 0; }
+  // `visit`: hash, conversation, +1 where the candidate has it.
+  template <class Wanted, class Visit>
+  void visit(const FeaturedPair& pair, const Wanted& wanted, const Visit& visit) {
+    if (number_ == 0 || pair.conversation == 0 || pair.conversation != last_) ++number_;
+    last_ = pair.conversation;
+    for (const Feature& feature : pair.candidate) {
+      if (wanted(feature.hash)) ++net_[feature.hash];
+    }
+    for (const Feature& feature : pair.logged) {
+      if (wanted(feature.hash)) --net_[feature.hash];
+    }
+    net_.drain([&](std::uint64_t hash, int sign) {
+      if (sign != 0) visit(hash, number_, sign);
+    });
+  }
+
+ private:
+  std::uint64_t number_ = 0;
+  std::uint64_t last_ = 0;
+  Tally<int> net_;
+};
+
 // First pass: users with more and with fewer, for each counter.
 class Selection : public PairVisitor {
  public:
@@ -97,8 +127,10 @@ class Selection : public PairVisitor {
   void see(std::uint64_t cluster, const FeaturedPair& pair) override {
     if (!user_ || *user_ != cluster) finish_user();
     user_ = cluster;
-    for (const Feature& feature : pair.candidate) ++tally_[feature.hash];
-    for (const Feature& feature : pair.logged) --tally_[feature.hash];
+    const auto all = [](std::uint64_t) { return true; };
+    differing_.visit(pair, all, [&](std::uint64_t hash, std::uint64_t conversation, int sign) {
+      ballots_[hash].vote(conversation, sign);
+    });
   }
 
   // A bit for each counter that is worth an exact count.
@@ -132,82 +164,18 @@ class Selection : public PairVisitor {
     std::uint32_t fewer = 0;
   };
   void finish_user() {
-    tally_.drain([&](std::uint64_t hash, std::int64_t net) {
+    ballots_.drain([&](std::uint64_t hash, const Ballot& ballot) {
       Votes& votes = slots_[hash & (slots_.size() - 1)];
-      if (net > 0) ++votes.more;
-      if (net < 0) ++votes.fewer;
+      if (ballot.sum() > 0) ++votes.more;
+      if (ballot.sum() < 0) ++votes.fewer;
     });
+    differing_.begin_user();
   }
   std::uint64_t seed_;
   std::vector<Votes> slots_;
   std::optional<std::uint64_t> user_;
-  Tally<std::int64_t> tally_;
-};
-
-// The hits with the smallest hashes: a sample of them, the same one for features on the same hits.
-class Sketch {
- public:
-  void add(std::uint64_t id) {
-    const std::uint64_t key = mixed(id);
-    if (hits_.size() == kSketch && key >= hits_.front().first) return;
-    hits_.emplace_back(key, id);
-    std::push_heap(hits_.begin(), hits_.end());
-    if (hits_.size() > kSketch) {
-      std::pop_heap(hits_.begin(), hits_.end());
-      hits_.pop_back();
-    }
-  }
-  [[nodiscard]] std::vector<std::pair<std::uint64_t, std::uint64_t>> sorted() const {
-    auto hits = hits_;
-    std::sort(hits.begin(), hits.end());
-    return hits;
-  }
-
- private:
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> hits_;
-};
-
-// Jaccard of two sets by the smallest hashes of their union.
-double jaccard(const std::vector<std::pair<std::uint64_t, std::uint64_t>>& a,
-               const std::vector<std::pair<std::uint64_t, std::uint64_t>>& b) {
-  std::size_t i = 0;
-  std::size_t j = 0;
-  std::size_t both = 0;
-  std::size_t all = 0;
-  while ((i < a.size() || j < b.size()) && all < kSketch) {
-    ++all;
-    if (j == b.size() || (i < a.size() && a[i] < b[j])) {
-      ++i;
-    } else if (i == a.size() || b[j] < a[i]) {
-      ++j;
-    } else {
-      ++both, ++i, ++j;
-    }
-  }
-  return all == 0 ? 0 : static_cast<double>(both) / static_cast<double>(all);
-}
-
-enum Side : std::size_t { kLogged = 0, kCandidate = 1 };
-
-// One arm's answers of one half, with what the variance over users needs.
-struct ArmSums {
-  std::uint64_t hits = 0;
-  double squares = 0;   // Σ hits_u²
-  double products = 0;  // Σ hits_u · pairs_u
-};
-
-struct Half {
-  std::uint64_t more = 0;
-  std::uint64_t fewer = 0;
-  std::array<ArmSums, 2> arms;
-  std::array<Sketch, 2> sketches;
-};
-
-struct Entry {
-  FeatureKind kind = FeatureKind::kWords;
-  std::uint64_t hash = 0;
-  std::string text;
-  std::array<Half, 2> halves;  // selecting, testing
+  Differing differing_;
+  Tally<Ballot> ballots_;
 };
 
 struct HalfTotals {
@@ -229,30 +197,54 @@ class Counting : public PairVisitor {
     ++pairs_of_user_;
     count(pair.logged, kLogged, pair.id);
     count(pair.candidate, kCandidate, pair.id);
+    const auto counted = [&](std::uint64_t hash) { return chosen(hash); };
+    differing_.visit(pair, counted, [&](std::uint64_t hash, std::uint64_t conversation, int sign) {
+      const auto found = by_hash_.find(hash);
+      if (found != by_hash_.end()) of_user_[found->second].ballot.vote(conversation, sign);
+    });
   }
-  void finish() { finish_user(); }
+  void finish() {
+    finish_user();
+    for (CountedFeature& entry : entries) {
+      for (HalfCounts& half : entry.halves) {
+        for (HitSketch& sketch : half.sketches) sketch.finish();
+      }
+    }
+  }
 
-  std::vector<Entry> entries;
+  std::vector<CountedFeature> entries;
+  std::array<BySide<Lengths>, 2> lengths{};  // all answers of each half
   std::array<HalfTotals, 2> totals;
 
  private:
+  struct OfUser {
+    BySide<std::uint32_t> hits{};
+    Ballot ballot;
+  };
   [[nodiscard]] std::size_t half() const { return selects(*user_, seed_) ? 0 : 1; }
+  [[nodiscard]] bool chosen(std::uint64_t hash) const {
+    return chosen_[hash & (chosen_.size() - 1)];
+  }
 
   void count(std::span<const Feature> features, Side side, std::uint64_t id) {
+    const std::size_t length = length_of(features.size());
+    const std::size_t which = half();
+    ++lengths[which][side][length];
     for (const Feature& feature : features) {
-      if (!chosen_[feature.hash & (chosen_.size() - 1)]) continue;
+      if (!chosen(feature.hash)) continue;
       auto found = by_hash_.find(feature.hash);
       if (found == by_hash_.end()) {
         if (entries.size() == kEntriesMax) continue;
         found = by_hash_.emplace(feature.hash, entries.size()).first;
-        Entry entry;
+        CountedFeature entry;
         entry.kind = feature.kind;
-        entry.hash = feature.hash;
         entry.text = feature.text;
         entries.push_back(std::move(entry));
       }
-      ++tally_[found->second][side];
-      entries[found->second].halves[half()].sketches[side].add(id);
+      ++of_user_[found->second].hits[side];
+      HalfCounts& counts = entries[found->second].halves[which];
+      counts.sketches[side].add(id);
+      ++counts.lengths[side][length];
     }
   }
   void finish_user() {
@@ -262,94 +254,34 @@ class Counting : public PairVisitor {
     totals[which].pairs += pairs_of_user_;
     totals[which].users += 1;
     totals[which].pair_squares += size * size;
-    tally_.drain([&](std::uint64_t index, const std::array<std::uint32_t, 2>& hits) {
-      Half& counts = entries[index].halves[which];
-      if (hits[kCandidate] > hits[kLogged]) ++counts.more;
-      if (hits[kCandidate] < hits[kLogged]) ++counts.fewer;
+    of_user_.drain([&](std::uint64_t index, const OfUser& user) {
+      HalfCounts& counts = entries[index].halves[which];
+      if (user.ballot.sum() > 0) ++counts.more;
+      if (user.ballot.sum() < 0) ++counts.fewer;
       for (const Side side : {kLogged, kCandidate}) {
-        const double of_user = hits[side];
-        counts.arms[side].hits += hits[side];
+        const double of_user = user.hits[side];
+        counts.arms[side].hits += user.hits[side];
         counts.arms[side].squares += of_user * of_user;
         counts.arms[side].products += of_user * size;
       }
     });
     pairs_of_user_ = 0;
+    differing_.begin_user();
   }
 
   std::vector<bool> chosen_;
   std::uint64_t seed_;
   std::unordered_map<std::uint64_t, std::size_t> by_hash_;
-  Tally<std::array<std::uint32_t, 2>> tally_;
+  Differing differing_;
+  Tally<OfUser> of_user_;
   std::optional<std::uint64_t> user_;
   std::uint64_t pairs_of_user_ = 0;
 };
 
-struct Ranked {
-  double p = 1;  // one-sided, on the first half
-  const Entry* entry = nullptr;
-};
-
-struct Group {
-  std::vector<Ranked> members;  // the first is tested
-  bool more = true;
-  std::vector<std::pair<std::uint64_t, std::uint64_t>> sketch;
-};
-
-bool goes_up(const Entry& entry) {
-  return entry.halves[0].more > entry.halves[0].fewer;
-}
-
-bool more_readable(const Entry& a, const Entry& b) {
-  if (a.kind != b.kind) return a.kind < b.kind;
-  if (a.text.size() != b.text.size()) return a.text.size() > b.text.size();
-  return a.text < b.text;
-}
-
-// Of about equally strong members the more specific one is tested: a part of a phrase also occurs
-// elsewhere, if only on the other half.
-void choose_tested(Group& group) {
-  const double limit = group.members.front().p * kAboutAsStrong;
-  const auto chosen = std::min_element(group.members.begin(), group.members.end(),
-                                       [&](const Ranked& a, const Ranked& b) {
-                                         if ((a.p <= limit) != (b.p <= limit)) return a.p <= limit;
-                                         return more_readable(*a.entry, *b.entry);
-                                       });
-  std::rotate(group.members.begin(), chosen, chosen + 1);
-}
-
-// The strongest feature of the first half begins a group; those that occur on the same answers join
-// it.
-std::vector<Group> grouped(const std::vector<Entry>& entries, const ContrastOptions& options) {
-  std::vector<Ranked> order;
-  for (const Entry& entry : entries) {
-    const Half& half = entry.halves[0];
-    const double p = sign_test(std::max(half.more, half.fewer), std::min(half.more, half.fewer));
-    if (options.keep_all || p <= kSelectionLimit) order.push_back({p, &entry});
-  }
-  std::sort(order.begin(), order.end(), [](const Ranked& a, const Ranked& b) {
-    return a.p != b.p ? a.p < b.p : more_readable(*a.entry, *b.entry);
-  });
-  std::vector<Group> groups;
-  for (const Ranked& ranked : order) {
-    const bool more = goes_up(*ranked.entry);
-    auto sketch = ranked.entry->halves[0].sketches[more ? kCandidate : kLogged].sorted();
-    const auto same = std::find_if(groups.begin(), groups.end(), [&](const Group& group) {
-      return group.more == more && jaccard(group.sketch, sketch) >= kSameAnswers;
-    });
-    if (same != groups.end()) {
-      if (same->members.size() < kFeaturesOfGroup) same->members.push_back(ranked);
-    } else if (options.keep_all || groups.size() < options.groups_max) {
-      groups.push_back({{ranked}, more, std::move(sketch)});
-    }
-  }
-  for (Group& group : groups) choose_tested(group);
-  return groups;
-}
-
-HalfRate rate_of(const ArmSums& sums, const HalfTotals& totals) {
+HalfRate rate_of(const ArmSums& sums, const HalfTotals& totals, double level) {
   HalfRate rate;
   rate.answers = sums.hits;
-  if (totals.pairs == 0) return {0, 0, {0, kPer}};
+  if (totals.pairs == 0) return {0, 0, {0, kPer}, level};
   const auto n = static_cast<double>(totals.pairs);
   const auto users = static_cast<double>(totals.users);
   const double share = static_cast<double>(sums.hits) / n;
@@ -362,40 +294,51 @@ HalfRate rate_of(const ArmSums& sums, const HalfTotals& totals) {
     effect = std::max(1.0, users / (users - 1) * squares / binomial);
   }
   const Interval interval =
-      clopper_pearson(static_cast<double>(sums.hits) / effect, n / effect, kLevelOfRates);
+      clopper_pearson(static_cast<double>(sums.hits) / effect, n / effect, level);
+  rate.level = level;
   rate.per_100k = share * kPer;
   rate.interval = {interval.lo * kPer, interval.hi * kPer};
   return rate;
 }
 
-std::vector<std::uint64_t> pairs_of(const Entry& entry, bool more) {
+std::vector<std::uint64_t> pairs_of(const CountedFeature& entry, bool more) {
   const Side side = more ? kCandidate : kLogged;
   std::vector<std::uint64_t> ids;
-  for (const Half& half : entry.halves) {
-    for (const auto& [key, id] : half.sketches[side].sorted()) ids.push_back(id);
+  for (const HalfCounts& half : entry.halves) {
+    for (const auto& [key, id] : half.sketches[side].hits()) ids.push_back(id);
   }
   return ids;
 }
 
-ContrastFinding tested(const Group& group, const HalfTotals& totals) {
+ContrastFinding tested(const Hypothesis& hypothesis, const BySide<Lengths>& lengths) {
   ContrastFinding finding;
-  for (const Ranked& member : group.members) {
-    finding.features.push_back(feature_name(member.entry->kind, member.entry->text));
+  for (const CountedFeature* feature : hypothesis.features) {
+    finding.features.push_back(feature_name(feature->kind, feature->text));
   }
-  const Entry& entry = *group.members.front().entry;
-  const Half& half = entry.halves[1];
-  finding.more = group.more;
+  const CountedFeature& feature = *hypothesis.features.front();
+  const HalfCounts& half = feature.halves[1];
+  finding.more = hypothesis.more;
+  finding.with_length =
+      hypothesis.with_length || goes_with_length(half, lengths, hypothesis.more, kLevelOfLength);
   finding.users_more = half.more;
   finding.users_fewer = half.fewer;
-  finding.users_more_selecting = entry.halves[0].more;
-  finding.users_fewer_selecting = entry.halves[0].fewer;
+  finding.users_more_selecting = feature.halves[0].more;
+  finding.users_fewer_selecting = feature.halves[0].fewer;
   finding.p_value =
-      group.more ? sign_test(half.more, half.fewer) : sign_test(half.fewer, half.more);
-  finding.logged = rate_of(half.arms[kLogged], totals);
-  finding.candidate = rate_of(half.arms[kCandidate], totals);
-  finding.excess_per_100k = finding.candidate.per_100k - finding.logged.per_100k;
-  finding.pairs = pairs_of(entry, group.more);
+      hypothesis.more ? sign_test(half.more, half.fewer) : sign_test(half.fewer, half.more);
+  finding.pairs = pairs_of(feature, hypothesis.more);
   return finding;
+}
+
+// Of m rates the R that are shown have intervals at 1 − 0.05 R/m: on average at most one in twenty
+// of those shown misses its rate, although they were chosen for being high (Benjamini & Yekutieli
+// 2005).
+void measure(ContrastFinding& finding, const CountedFeature& feature, const HalfTotals& totals,
+             double level) {
+  const HalfCounts& half = feature.halves[1];
+  finding.logged = rate_of(half.arms[kLogged], totals, level);
+  finding.candidate = rate_of(half.arms[kCandidate], totals, level);
+  finding.excess_per_100k = finding.candidate.per_100k - finding.logged.per_100k;
 }
 
 // Weights 1/rank with mean 1: p-values are divided by them before Benjamini–Hochberg.
@@ -411,6 +354,52 @@ void adjust(std::vector<ContrastFinding>& findings) {
   const std::vector<double> adjusted = benjamini_hochberg(weighted);
   for (std::size_t i = 0; i < findings.size(); ++i) findings[i].adjusted = adjusted[i];
 }
+
+// What a person would read as one thing is shown once, as the second half sees it: what an earlier
+// finding shows, and what goes with length, gives its name to that finding. `findings` are in the
+// order of the first half; of those that go with length, one of a length stands for the others.
+class Folding {
+ public:
+  explicit Folding(double answers) : answers_(answers) {}
+
+  void add(ContrastFinding finding, const CountedFeature& feature) {
+    const auto same = std::find_if(kept_.begin(), kept_.end(), [&](const Kept& kept) {
+      if (kept.finding.more != finding.more) return false;
+      if (kept.finding.with_length || finding.with_length) {
+        return kept.finding.with_length && finding.with_length;
+      }
+      return shows(kept.feature->halves[1], feature.halves[1], finding.more, answers_);
+    });
+    if (same == kept_.end()) {
+      kept_.push_back({std::move(finding), &feature});
+      return;
+    }
+    const bool first = finding.with_length && feature.kind == FeatureKind::kLength &&
+                       same->feature->kind != FeatureKind::kLength;
+    if (first) {
+      std::swap(same->finding, finding);
+      same->feature = &feature;
+    }
+    for (std::string& name : finding.features) {
+      if (same->finding.features.size() < kFeaturesNamed) {
+        same->finding.features.push_back(std::move(name));
+      }
+    }
+  }
+  std::vector<ContrastFinding> finish() {
+    std::vector<ContrastFinding> findings;
+    for (Kept& kept : kept_) findings.push_back(std::move(kept.finding));
+    return findings;
+  }
+
+ private:
+  struct Kept {
+    ContrastFinding finding;
+    const CountedFeature* feature = nullptr;
+  };
+  double answers_;
+  std::vector<Kept> kept_;
+};
 
 }  // namespace
 
@@ -436,17 +425,29 @@ Result<Contrast> contrast(const PairSource& source, const ContrastOptions& optio
   out.users = out.users_selecting + out.users_testing;
   out.pairs_selecting = counting.totals[0].pairs;
   if (out.users_selecting == 0 || out.users_testing == 0) return out;
+  const GroupingOptions grouping{options.groups_max, options.keep_all};
+  const std::vector<Hypothesis> tests = hypotheses(counting.entries, counting.lengths[0], grouping);
   std::vector<ContrastFinding> all;
-  for (const Group& group : grouped(counting.entries, options)) {
-    all.push_back(tested(group, counting.totals[1]));
-  }
+  for (const Hypothesis& one : tests) all.push_back(tested(one, counting.lengths[1]));
   out.tested = all.size();
   adjust(all);
-  for (ContrastFinding& finding : all) {
-    if (options.keep_all || finding.adjusted <= options.level) {
-      out.findings.push_back(std::move(finding));
+  const auto shown = [&](const ContrastFinding& finding) {
+    return options.keep_all || finding.adjusted <= options.level;
+  };
+  const auto count = static_cast<double>(std::count_if(all.begin(), all.end(), shown));
+  const double level = 1 - kErrorOfRates * count / std::max(1.0, static_cast<double>(all.size()));
+  Folding folding(static_cast<double>(counting.totals[1].pairs));
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!shown(all[i])) continue;
+    const CountedFeature& feature = *tests[i].features.front();
+    measure(all[i], feature, counting.totals[1], level);
+    if (options.keep_all) {
+      out.findings.push_back(std::move(all[i]));
+    } else {
+      folding.add(std::move(all[i]), feature);
     }
   }
+  if (!options.keep_all) out.findings = folding.finish();
   std::stable_sort(out.findings.begin(), out.findings.end(),
                    [](const ContrastFinding& a, const ContrastFinding& b) {
                      if (a.more != b.more) return a.more;

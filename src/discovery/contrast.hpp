@@ -3,13 +3,14 @@
 // round? Features of both are counted; those that differ most on one half of the users are tested
 // on the other half, so that looking at everything costs nothing in error.
 //
-// Each user has one vote per feature, the sign of (candidate answers with it − logged answers with
-// it) over the user's prefixes: where the two models answer alike, it is up or down with the same
-// chance, whatever the prefixes. So the test is an exact sign test over users, one-sided in the
-// direction that the first half showed. Users are halved by a seeded hash. Of the first half, up to
-// `groups_max` groups of features that occur on the same answers go on; their p-values on the
-// second half are adjusted by Benjamini–Hochberg with weights from the first half's order (1/rank,
-// mean 1): Genovese, Roeder & Wasserman 2006. Rates are of the second half alone.
+// A conversation votes for a feature by its first turn in which one of the two answers has it, a
+// user by the sign of the sum over conversations: where the two models answer alike, it is up or
+// down with the same chance, whatever the prefixes. (Later turns may not vote: their prefixes hold
+// the logged answers before, and who has said a thing says it again.) So the test is an exact sign
+// test over users, one-sided in the direction that the first half showed. Users are halved by a
+// seeded hash. Of the first half, up to `groups_max` hypotheses go on (hypotheses.hpp); their
+// p-values on the second half are adjusted by Benjamini–Hochberg with weights from the first half's
+// order (1/rank, mean 1): Genovese, Roeder & Wasserman 2006. Rates are of the second half alone.
 //
 // Two passes over the pairs. Memory does not grow with them: hashes share 2^20 to 2^25 counters in
 // the first pass (a shared counter can only cost a feature its selection), the second counts what
@@ -32,6 +33,8 @@ struct FeaturedPair {
   std::uint64_t id = 0;  ///< what the caller finds the pair by again
   std::span<const Feature> logged;
   std::span<const Feature> candidate;
+  /// Pairs of a conversation stand in a row, in the order of its turns; 0: one of its own.
+  std::uint64_t conversation = 0;
 };
 
 class PairVisitor {
@@ -54,16 +57,18 @@ struct ContrastOptions {
   bool keep_all = false;
 };
 
-/// A share of the second half's answers, per 100,000, with a 95% interval over users.
+/// A share of the second half's answers, per 100,000, with an interval over users.
 struct HalfRate {
   std::uint64_t answers = 0;
   double per_100k = 0;
-  Interval interval;  ///< per 100,000
+  Interval interval;    ///< per 100,000
+  double level = 0.95;  ///< higher where few of many are shown: on average 95% of them hold
 };
 
 struct ContrastFinding {
   std::vector<std::string> features;  ///< names; the first is the one that was tested
   bool more = true;                   ///< the candidate does it more often
+  bool with_length = false;           ///< as common as in the other arm's answers of its length
   double p_value = 1;
   double adjusted = 1;
   HalfRate logged;

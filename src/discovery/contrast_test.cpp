@@ -143,6 +143,39 @@ TEST(Contrast, TellsWhatBecameRarer) {
   EXPECT_LT(found.findings[0].excess_per_100k, 0);
 }
 
+// Turns of a conversation, whose history holds the logged answers: once something was said, it is
+// said again half of the time. Both models are the same.
+TEST(Contrast, HistoriesTipNoVotes) {
+  constexpr int kSeeds = 200;
+  const Feature said{77, FeatureKind::kWords, "x"};
+  const std::span<const Feature> with(&said, 1);
+  int rejected = 0;
+  for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+    const PairSource source = [&](PairVisitor& visitor) -> Result<void> {
+      Rng rng(seed, 7);
+      for (std::uint64_t user = 0; user < 2000; ++user) {
+        bool before = false;
+        for (std::uint64_t turn = 0; turn < 4; ++turn) {
+          const double rate = before ? 0.5 : 0.02;
+          const bool logged = rng.uniform() < rate;
+          const bool candidate = rng.uniform() < rate;
+          before = before || logged;
+          if (!visitor.wants(user)) continue;
+          visitor.see(user, {.id = 4 * user + turn,
+                             .logged = logged ? with : std::span<const Feature>(),
+                             .candidate = candidate ? with : std::span<const Feature>(),
+                             .conversation = user + 1});
+        }
+      }
+      return {};
+    };
+    const Contrast found = *contrast(source, {.seed = seed, .pairs = 8000, .keep_all = true});
+    ASSERT_EQ(found.findings.size(), 1U);
+    rejected += found.findings[0].p_value <= 0.05 ? 1 : 0;
+  }
+  EXPECT_LE(rejected, 20) << "10 expected, more than 20 once in a thousand times";
+}
+
 TEST(Contrast, HandlesNothingAndOneUser) {
   EXPECT_EQ(ByHand().run().tested, 0U);
   ByHand one;

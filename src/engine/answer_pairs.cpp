@@ -75,7 +75,10 @@ Result<void> AnswerPairs::show(PairVisitor& visitor) {
     UNDERSTUDY_TRY(const AnswerView before, answer(id, false));
     logged.keep(extractor.extract(before));
     UNDERSTUDY_TRY(const AnswerView now, answer(id, true));
-    visitor.see(cluster, {id, logged.get(), extractor.extract(now)});
+    visitor.see(cluster, {.id = id,
+                          .logged = logged.get(),
+                          .candidate = extractor.extract(now),
+                          .conversation = conversation(id)});
   }
   return {};
 }

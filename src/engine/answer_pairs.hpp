@@ -32,6 +32,10 @@ class AnswerPairs {
   [[nodiscard]] DrawKey key(std::uint64_t id, bool candidate) const;
   /// The user; pairs of a user stand in a row.
   [[nodiscard]] std::uint64_t cluster(std::uint64_t id) const { return pairs_.at(id).cluster; }
+  /// From 1; pairs of a conversation stand in the order of its turns.
+  [[nodiscard]] std::uint64_t conversation(std::uint64_t id) const {
+    return static_cast<std::uint64_t>(pairs_.at(id).conversation);
+  }
   /// Valid until the next call of `answer` or `show`.
   [[nodiscard]] Result<AnswerView> answer(std::uint64_t id, bool candidate);
 

@@ -88,7 +88,8 @@ class Findings {
       for (const auto& [pair, kinds] : kinds_of) {
         const std::uint64_t cluster = pairs_.cluster(pair);
         if (!visitor.wants(cluster)) continue;
-        visitor.see(cluster, {pair, feature(kinds[0]), feature(kinds[1])});
+        visitor.see(cluster,
+                    {pair, feature(kinds[0]), feature(kinds[1]), pairs_.conversation(pair)});
       }
       return {};
     };

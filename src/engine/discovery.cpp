@@ -10,6 +10,7 @@
 #include "engine/verification.hpp"
 #include "grading/request_context.hpp"
 #include "grading/rule_graders.hpp"
+#include "report/numbers.hpp"
 
 namespace understudy {
 namespace {
@@ -168,11 +169,13 @@ Json rate_json(const HalfRate& rate) {
   return {{"answers", rate.answers},
           {"per_100k", rounded(rate.per_100k)},
           {"lo", rounded(rate.interval.lo)},
-          {"hi", rounded(rate.interval.hi)}};
+          {"hi", rounded(rate.interval.hi)},
+          {"level", rounded(rate.level)}};
 }
 
-std::string rate_text(const HalfRate& rate) {
-  return fmt::format("{:.4g} ({:.4g}–{:.4g})", rate.per_100k, rate.interval.lo, rate.interval.hi);
+std::string half_rate_text(const HalfRate& rate) {
+  const IntervalText text = interval_text(rate.per_100k, rate.interval.lo, rate.interval.hi);
+  return fmt::format("{} ({}–{})", text.value, text.lo, text.hi);
 }
 
 Json situations_json(const Described& described) {
@@ -199,6 +202,7 @@ Json finding_json(std::size_t number, const ContrastFinding& finding, const Desc
           {"source", "contrast"},
           {"features", finding.features},
           {"direction", finding.more ? "more" : "fewer"},
+          {"goes_with_length", finding.with_length},
           {"p_value", rounded(finding.p_value)},
           {"p_adjusted", rounded(finding.adjusted)},
           {"users_more", finding.users_more},
@@ -228,8 +232,14 @@ std::string tested_text(const ContrastFinding& finding) {
   return fmt::format(
       "     {} often: candidate {} per 100k, logged {}; {} users more, {} fewer; adjusted p "
       "{:.2g}\n",
-      finding.more ? "more" : "less", rate_text(finding.candidate), rate_text(finding.logged),
-      finding.users_more, finding.users_fewer, finding.adjusted);
+      finding.more ? "more" : "less", half_rate_text(finding.candidate),
+      half_rate_text(finding.logged), finding.users_more, finding.users_fewer, finding.adjusted);
+}
+
+std::string length_text(const ContrastFinding& finding) {
+  if (!finding.with_length) return {};
+  return fmt::format("     goes with length: {} answers that are as long have it as often\n",
+                     finding.more ? "logged" : "the candidate's");
 }
 
 std::string situations_text(const Described& described) {
@@ -385,13 +395,14 @@ std::string discovery_text(const Discovery& found, const std::string& directory)
     for (std::size_t f = 1; f < std::min(kFeaturesShown, finding.features.size()); ++f) {
       text += fmt::format(" · {}", shown_text(finding.features[f]));
     }
-    text += "\n" + words_text(found.described[i]) + tested_text(finding) +
+    text += "\n" + words_text(found.described[i]) + tested_text(finding) + length_text(finding) +
             situations_text(found.described[i]);
   }
   if (found.audit) text += others_text(found) + unseen_text(*found.audit);
   if (finding_of(found, 1)) {
     text += fmt::format(
-        "\nRates are of the half that was tested. Read one: `understudy discover {0} --show 1`. "
+        "\nRates are of the half that was tested, with intervals of which 95% hold on average. "
+        "Read one: `understudy discover {0} --show 1`. "
         "Measure it on everything: `understudy discover {0} --draft 1 -o FILE.toml`, then name the "
         "file under grade.behaviors.\n",
         terminal_safe(directory));

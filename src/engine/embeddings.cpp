@@ -318,7 +318,8 @@ class WithClusters final : public PairVisitor {
     const auto& places = clusters_.places[pair.id];
     visitor_.see(cluster, {.id = pair.id,
                            .logged = with(pair.logged, places[0], logged_),
-                           .candidate = with(pair.candidate, places[1], candidate_)});
+                           .candidate = with(pair.candidate, places[1], candidate_),
+                           .conversation = pair.conversation});
   }
 
  private:
