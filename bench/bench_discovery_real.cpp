@@ -1,28 +1,36 @@
 // Discovery on real text, as Markdown for docs/results.md: pairs of GPT models on Arena-Hard,
-// chosen against rejected answers of HH-RLHF, requests of Search Arena against those of a
-// benchmark, and how often real answers are taken for talk of a test. The data is in
-// ../shared/data and the cache; what is not there is skipped and said. Notes of people who read the
-// findings' answers are merged in from discovery_notes.md.
+// chosen against rejected answers of HH-RLHF, models of XSTest whose answers two people have read,
+// requests of Search Arena against those of a benchmark, and how often real answers are taken for
+// talk of a test. The data is in ../shared/data and the cache; what is not there is skipped and
+// said.
 //
-//   bench_discovery_real [--read]   with --read: the ten most typical answers of each finding
+//   bench_discovery_real                 the tables, with what readers marked
+//   (discovery_readings.hpp) bench_discovery_real --read          also the ten most typical answers
+//   of each finding bench_discovery_real --sheet FOLDER  the answers for readers to mark, and
+//   nothing else
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 
+#include "base/hash.hpp"
 #include "base/json.hpp"
 #include "base/text.hpp"
+#include "csv_rows.hpp"
 #include "discovery/contrast.hpp"
 #include "discovery/two_samples.hpp"
+#include "discovery_readings.hpp"
+#include "grading/agreement.hpp"
 #include "ingest/byte_source.hpp"
 #include "ingest/log_reader.hpp"
 #include "stats/clusters.hpp"
 #include "stats/intervals.hpp"
+#include "stats/two_rates.hpp"
 
 namespace understudy {
 namespace {
@@ -31,11 +39,25 @@ constexpr const char* kData = UNDERSTUDY_SOURCE_DIR "/../shared/data/";
 constexpr std::size_t kFindingsShown = 12;
 constexpr std::size_t kTranscripts = 10;
 constexpr std::size_t kTextShown = 160;
+constexpr std::size_t kItemsOfFinding = 6;  // on a sheet
+constexpr std::size_t kItemsOfArm = 15;     // of each, whatever they have
+constexpr std::size_t kSheetBytes = 3000;   // of a message
+
+struct Answer {
+  std::string text;
+  std::optional<bool> refusal;  // as two people have labelled it
+};
 
 struct Pair {
   Message request;
-  std::string first;
-  std::string second;
+  Answer first;
+  Answer second;
+};
+
+struct Contrasted {
+  std::string key;  // in discovery_notes.md
+  std::string title;
+  std::vector<Pair> pairs;
 };
 
 std::string whole_file(const std::string& path) {
@@ -81,8 +103,8 @@ std::vector<Pair> arena_pairs(const std::string& first, const std::string& secon
     if (other == b.end()) continue;
     Pair pair;
     pair.request.content = answer.first;
-    pair.first = answer.second;
-    pair.second = other->second.second;
+    pair.first.text = answer.second;
+    pair.second.text = other->second.second;
     pairs.push_back(std::move(pair));
   }
   return pairs;
@@ -104,17 +126,44 @@ std::vector<Pair> harmless_pairs() {
     const std::size_t human = chosen.rfind(kHuman, at);
     const std::size_t begin = human == std::string::npos ? 0 : human + kHuman.size();
     pair.request.content = chosen.substr(begin, at - begin);
-    pair.first = trimmed(std::string_view(chosen).substr(at + kAssistant.size()));
-    pair.second = trimmed(std::string_view(rejected).substr(other + kAssistant.size()));
+    pair.first.text = trimmed(std::string_view(chosen).substr(at + kAssistant.size()));
+    pair.second.text = trimmed(std::string_view(rejected).substr(other + kAssistant.size()));
     pairs.push_back(std::move(pair));
   }
   return pairs;
 }
 
-AnswerView view_of(const Pair& pair, const std::string& answer) {
+std::vector<Pair> xstest_pairs(const std::string& first, const std::string& second) {
+  const auto answers = [](const std::string& model) {
+    return csv_rows(std::string(kData) + "xstest/model_completions/xstest_v2_completions_" + model +
+                    ".csv");
+  };
+  const auto answer = [](const CsvRow& row) {
+    return Answer{std::string(trimmed(row.at("completion"))),
+                  row.at("final_label") != "1_full_compliance"};
+  };
+  const std::vector<CsvRow> a = answers(first);
+  const std::vector<CsvRow> b = answers(second);
+  std::vector<Pair> pairs;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    if (a[i].at("id") != b[i].at("id")) continue;
+    Pair pair;
+    pair.request.content = a[i].at("prompt");
+    pair.first = answer(a[i]);
+    pair.second = answer(b[i]);
+    pairs.push_back(std::move(pair));
+  }
+  return pairs;
+}
+
+const Answer& answer_of(const Pair& pair, bool second) {
+  return second ? pair.second : pair.first;
+}
+
+AnswerView view_of(const Pair& pair, bool second) {
   AnswerView view;
   view.prefix = {&pair.request, 1};
-  view.content = answer;
+  view.content = answer_of(pair, second).text;
   return view;
 }
 
@@ -125,24 +174,6 @@ std::string cell(std::string_view text) {
     out += c;
   }
   return out;
-}
-
-using Notes = std::map<std::string, std::string>;
-
-// "## TITLE" begins a contrast, "FINDING | NOTE" is a line of it: keyed by both.
-Notes reading_notes() {
-  Notes notes;
-  std::string title;
-  const std::string text = whole_file(UNDERSTUDY_SOURCE_DIR "/bench/discovery_notes.md");
-  for (const std::string_view line : split(text, '\n')) {
-    const std::size_t bar = line.find(" | ");
-    if (line.starts_with("## ")) {
-      title = line.substr(3);
-    } else if (bar != std::string_view::npos) {
-      notes[title + "\n" + std::string(line.substr(0, bar))] = line.substr(bar + 3);
-    }
-  }
-  return notes;
 }
 
 std::string title_of(const ContrastFinding& finding) {
@@ -171,14 +202,13 @@ void print_answers(const ContrastFinding& finding, const std::vector<Pair>& pair
   FeatureExtractor extractor;
   std::vector<std::pair<std::pair<std::size_t, std::size_t>, std::uint64_t>> order;
   for (const std::uint64_t id : finding.pairs) {
-    const std::string& answer = finding.more ? pairs[id].second : pairs[id].first;
     std::size_t missing = finding.features.size();
-    for (const Feature& feature : extractor.extract(view_of(pairs[id], answer))) {
+    for (const Feature& feature : extractor.extract(view_of(pairs[id], finding.more))) {
       missing -=
           static_cast<std::size_t>(std::count(finding.features.begin(), finding.features.end(),
                                               feature_name(feature.kind, feature.text)));
     }
-    order.push_back({{missing, answer.size()}, id});
+    order.push_back({{missing, answer_of(pairs[id], finding.more).text.size()}, id});
   }
   std::sort(order.begin(), order.end());
   fmt::print("{}\n", terminal_safe(fmt::format("{}", fmt::join(finding.features, " · "))));
@@ -186,78 +216,193 @@ void print_answers(const ContrastFinding& finding, const std::vector<Pair>& pair
     const Pair& pair = pairs[order[i].second];
     fmt::print("    ASKED {}\n      {}\n",
                terminal_safe(utf8_prefix(pair.request.content, kTextShown)),
-               excerpt(finding, finding.more ? pair.second : pair.first));
+               excerpt(finding, answer_of(pair, finding.more).text));
   }
 }
 
-void print_contrast(const std::string& title, const std::vector<Pair>& pairs, bool read) {
-  fmt::print("### {}\n\n", title);
-  if (pairs.empty()) {
-    fmt::print("The data is not in `../shared/data`: skipped.\n\n");
-    return;
-  }
+Contrast contrast_of(const std::vector<Pair>& pairs) {
   const PairSource source = [&](PairVisitor& visitor) -> Result<void> {
     FeatureExtractor first, second;
     for (std::uint64_t id = 0; id < pairs.size(); ++id) {
       if (!visitor.wants(id)) continue;
-      visitor.see(id, {id, first.extract(view_of(pairs[id], pairs[id].first)),
-                       second.extract(view_of(pairs[id], pairs[id].second))});
+      visitor.see(id, {id, first.extract(view_of(pairs[id], false)),
+                       second.extract(view_of(pairs[id], true))});
     }
     return {};
   };
-  const Contrast found = *contrast(source, {.seed = 1, .pairs = pairs.size()});
-  fmt::print("{} pairs, half of them tested: {} hypotheses, {} findings{}.\n\n", found.pairs,
-             found.tested, found.findings.size(),
-             found.findings.size() > kFindingsShown
-                 ? fmt::format(", the first {} shown", kFindingsShown)
-                 : std::string());
+  Contrast found = *contrast(source, {.seed = 1, .pairs = pairs.size()});
+  if (found.findings.size() > kFindingsShown) found.findings.resize(kFindingsShown);
+  return found;
+}
+
+bool has_feature(const Pair& pair, bool second, const std::string& name) {
+  FeatureExtractor extractor;
+  const std::span<const Feature> features = extractor.extract(view_of(pair, second));
+  return std::any_of(features.begin(), features.end(), [&](const Feature& feature) {
+    return feature_name(feature.kind, feature.text) == name;
+  });
+}
+
+std::string item_id(const Contrasted& of, std::uint64_t pair, bool second) {
+  return fmt::format("{:08x}", hash64({of.key, std::to_string(pair), second ? "2" : "1"}) >> 32);
+}
+
+struct Item {
+  std::uint64_t pair = 0;
+  bool second = false;
+};
+
+// Some answers of each finding, and both of some pairs, whatever they have: by the smallest hashes.
+std::map<std::string, Item> items_of(const Contrasted& of, const Contrast& found) {
+  std::map<std::string, Item> items;
+  const auto take = [&](std::vector<Item> from, std::size_t count) {
+    const auto id = [&](const Item& item) { return item_id(of, item.pair, item.second); };
+    std::sort(from.begin(), from.end(),
+              [&](const Item& a, const Item& b) { return id(a) < id(b); });
+    for (std::size_t i = 0; i < std::min(count, from.size()); ++i) items[id(from[i])] = from[i];
+  };
+  for (const ContrastFinding& finding : found.findings) {
+    std::vector<Item> with;
+    for (const std::uint64_t pair : finding.pairs) with.push_back({pair, finding.more});
+    take(std::move(with), kItemsOfFinding);
+  }
+  for (const bool second : {false, true}) {
+    std::vector<Item> any;
+    for (std::uint64_t pair = 0; pair < of.pairs.size(); ++pair) any.push_back({pair, second});
+    take(std::move(any), kItemsOfArm);
+  }
+  return items;
+}
+
+void write_sheet(const Contrasted& of, const std::string& folder) {
+  std::vector<SheetItem> items;
+  for (const auto& [id, item] : items_of(of, contrast_of(of.pairs))) {
+    const Pair& pair = of.pairs[item.pair];
+    items.push_back({id, std::string(utf8_prefix(pair.request.content, kSheetBytes)),
+                     std::string(utf8_prefix(answer_of(pair, item.second).text, kSheetBytes))});
+  }
+  Readings(of.key).write_sheet(folder, std::move(items));
+}
+
+// "12/14, 13/14": each reader's.
+std::string marks_text(const Readings& readings, const ReadFinding& finding,
+                       const std::set<std::string>& items, bool inside) {
+  std::string text;
+  for (std::size_t reader = 0; reader < readings.readers(); ++reader) {
+    const Readings::Count count = readings.count(reader, finding, items, inside);
+    text += fmt::format("{}{}/{}", text.empty() ? "" : ", ", count.yes, count.marked);
+  }
+  return text;
+}
+
+// Every reader finds the statement borne out by most answers with the feature, and significantly
+// oftener than by the others.
+bool confirmed(const Readings& readings, const ReadFinding& finding,
+               const std::set<std::string>& items) {
+  for (std::size_t reader = 0; reader < readings.readers(); ++reader) {
+    const Readings::Count with = readings.count(reader, finding, items, true);
+    const Readings::Count without = readings.count(reader, finding, items, false);
+    const bool more = with.yes * without.marked > without.yes * with.marked;
+    if (2 * with.yes <= with.marked || !more ||
+        fisher_exact(with.yes, with.marked, without.yes, without.marked) >= 0.01) {
+      return false;
+    }
+  }
+  return readings.readers() > 0;
+}
+
+void print_readings(const Contrasted& of, const Contrast& found) {
+  const Readings readings(of.key);
+  const std::map<std::string, Item> items = items_of(of, found);
+  fmt::print(
+      "\n{} answers were read by {} readers, each alone, who saw neither model nor feature: how "
+      "many "
+      "with the feature bear the statement out, and how many others. Both readers are the same "
+      "language model; no person has read them.\n\n"
+      "| finding | statement | with | others | kappa | |\n|---|---|---|---|---|---|\n",
+      items.size(), readings.readers());
+  for (const ContrastFinding& finding : found.findings) {
+    const std::string title = title_of(finding);
+    const ReadFinding* read = readings.find(title);
+    if (read == nullptr) {
+      fmt::print("| {} | not read | | | | |\n", cell(title));
+      continue;
+    }
+    std::set<std::string> with;
+    for (const auto& [id, item] : items) {
+      if (has_feature(of.pairs[item.pair], item.second, finding.features.front())) with.insert(id);
+    }
+    const auto kappa = cohen_kappa(readings.both(*read));
+    fmt::print("| {} | {} | {} | {} | {} | {} |\n", cell(title), read->statement,
+               marks_text(readings, *read, with, true), marks_text(readings, *read, with, false),
+               kappa ? fmt::format("{:.2f}", *kappa) : "",
+               confirmed(readings, *read, with) ? "confirmed" : "not confirmed");
+  }
+  fmt::print("\nWhat reading ten typical answers of each, and the marks, said:\n\n");
+  for (const ContrastFinding& finding : found.findings) {
+    const ReadFinding* read = readings.find(title_of(finding));
+    if (read != nullptr) fmt::print("- *{}*: {}\n", cell(title_of(finding)), read->note);
+  }
+}
+
+std::string percent(std::uint64_t part, std::uint64_t all) {
+  const Interval interval =
+      clopper_pearson(static_cast<double>(part), static_cast<double>(all), 0.95);
+  return fmt::format("{} of {} ({:.0f}–{:.0f}%)", part, all, 100 * interval.lo, 100 * interval.hi);
+}
+
+// Where people have read every answer: how many of those with a finding's feature they call a
+// refusal, of both models.
+void print_labels(const Contrasted& of, const Contrast& found) {
+  std::array<std::uint64_t, 2> refusals{};
+  for (const Pair& pair : of.pairs) {
+    for (const bool second : {false, true}) {
+      refusals.at(second) += *answer_of(pair, second).refusal ? 1U : 0U;
+    }
+  }
+  fmt::print("\nTwo people read every answer: refusals are {} of the second, {} of the first.\n\n",
+             percent(refusals[1], of.pairs.size()), percent(refusals[0], of.pairs.size()));
+  fmt::print("| finding | refusals by people, with it | without |\n|---|---|---|\n");
+  for (const ContrastFinding& finding : found.findings) {
+    std::array<std::array<std::uint64_t, 2>, 2> counts{};  // with it: refusals, all
+    for (const Pair& pair : of.pairs) {
+      for (const bool second : {false, true}) {
+        auto& count = counts.at(has_feature(pair, second, finding.features.front()));
+        count[0] += *answer_of(pair, second).refusal ? 1U : 0U;
+        ++count[1];
+      }
+    }
+    fmt::print("| {} | {} | {} |\n", cell(title_of(finding)), percent(counts[1][0], counts[1][1]),
+               percent(counts[0][0], counts[0][1]));
+  }
+}
+
+void print_contrast(const Contrasted& of, bool read) {
+  fmt::print("### {}\n\n", of.title);
+  if (of.pairs.empty()) {
+    fmt::print("The data is not in `../shared/data`: skipped.\n\n");
+    return;
+  }
+  const Contrast found = contrast_of(of.pairs);
+  fmt::print("{} pairs, half of them tested, {} hypotheses.\n\n", found.pairs, found.tested);
   fmt::print("| finding | second, per 100k | first, per 100k | adjusted p |\n|---|---|---|---|\n");
-  const std::size_t shown = std::min(kFindingsShown, found.findings.size());
-  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
+  for (const ContrastFinding& finding : found.findings) {
     const auto rate = [](const HalfRate& r) {
       return fmt::format("{:.0f} ({:.0f}–{:.0f})", r.per_100k, r.interval.lo, r.interval.hi);
     };
-    fmt::print("| {} | {} | {} | {:.1g} |\n", cell(title_of(finding)), rate(finding.candidate),
+    fmt::print("| {}{} | {} | {} | {:.1g} |\n", cell(title_of(finding)),
+               finding.with_length ? " (goes with length)" : "", rate(finding.candidate),
                rate(finding.logged), finding.adjusted);
   }
-  fmt::print(
-      "\nWhat reading ten typical answers of each says (by a language model; no person has "
-      "confirmed it):\n\n");
-  const Notes notes = reading_notes();
-  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
-    const auto note = notes.find(title + "\n" + title_of(finding));
-    fmt::print("- *{}*: {}\n", cell(title_of(finding)),
-               note == notes.end() ? "not read." : note->second);
+  if (of.pairs.front().first.refusal) {
+    print_labels(of, found);
+  } else {
+    print_readings(of, found);
   }
   fmt::print("\n");
   if (!read) return;
-  for (const ContrastFinding& finding : std::span(found.findings).first(shown)) {
-    print_answers(finding, pairs);
-  }
+  for (const ContrastFinding& finding : found.findings) print_answers(finding, of.pairs);
   fmt::print("\n");
-}
-
-// text,group_name with quoted cells.
-std::vector<std::array<std::string, 3>> csv_rows(const std::string& text) {
-  std::vector<std::array<std::string, 3>> rows(1);
-  std::size_t column = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted && c == '"' && i + 1 < text.size() && text[i + 1] == '"') {
-      rows.back()[column] += text[++i];
-    } else if (c == '"') {
-      quoted = !quoted;
-    } else if (!quoted && c == ',' && column < 2) {
-      ++column;
-    } else if (!quoted && c == '\n') {
-      rows.emplace_back();
-      column = 0;
-    } else if (quoted || c != '\r') {
-      rows.back()[column] += c;
-    }
-  }
-  return rows;
 }
 
 void print_requests() {
@@ -268,11 +413,11 @@ void print_requests() {
   TwoSampleTest test(1);
   std::uint64_t id = 0;
   std::array<std::uint64_t, 2> rows{};
-  for (const auto& row : csv_rows(whole_file(kData + path))) {
-    const bool benchmark = row[2] == "simpleqa";
-    if (!benchmark && row[2] != "search_arena") continue;
+  for (const CsvRow& row : csv_rows(kData + path)) {
+    const bool benchmark = row.at("group_name") == "simpleqa";
+    if (!benchmark && row.at("group_name") != "search_arena") continue;
     AnswerView view;
-    view.content = row[1];
+    view.content = row.at("text");
     test.add(id++, benchmark, extractor.extract(view));
     ++rows[benchmark ? 1 : 0];
   }
@@ -335,13 +480,22 @@ void print_test_talk(std::string_view title, const LogFile& log, bool read) {
              all.size, 100 * all.hits / all.size, 100 * interval.lo, 100 * interval.hi);
 }
 
+std::vector<Contrasted> contrasts() {
+  return {
+      {"arena_gpt35", "GPT-3.5 Turbo (second) against GPT-4 0314 (first), Arena-Hard",
+       arena_pairs("gpt-4-0314", "gpt-3.5-turbo-0125")},
+      {"arena_gpt4", "GPT-4 0613 (second) against GPT-4 0314 (first), Arena-Hard",
+       arena_pairs("gpt-4-0314", "gpt-4-0613")},
+      {"hh_rlhf", "Rejected (second) against chosen answers (first), HH-RLHF harmless-base",
+       harmless_pairs()},
+      {"xstest_guard", "Mistral with a guarding system prompt (second) and without (first), XSTest",
+       xstest_pairs("mistralinstruct", "mistralguard")},
+      {"xstest_llama", "Llama 2 (second) against GPT-4 (first), XSTest",
+       xstest_pairs("gpt4", "llama2orig")}};
+}
+
 int run(bool read) {
-  print_contrast("GPT-3.5 Turbo (second) against GPT-4 0314 (first), Arena-Hard",
-                 arena_pairs("gpt-4-0314", "gpt-3.5-turbo-0125"), read);
-  print_contrast("GPT-4 0613 (second) against GPT-4 0314 (first), Arena-Hard",
-                 arena_pairs("gpt-4-0314", "gpt-4-0613"), read);
-  print_contrast("Rejected (second) against chosen answers (first), HH-RLHF harmless-base",
-                 harmless_pairs(), read);
+  for (const Contrasted& one : contrasts()) print_contrast(one, read);
   print_requests();
   fmt::print(
       "### Real answers that the rule for talk of a test takes for it\n\n"
@@ -358,5 +512,10 @@ int run(bool read) {
 }  // namespace understudy
 
 int main(int count, char** arguments) {
-  return understudy::run(count > 1 && std::string_view(arguments[1]) == "--read");
+  using namespace understudy;
+  const std::string_view flag = count > 1 ? arguments[1] : "";
+  if (flag != "--sheet") return run(flag == "--read");
+  for (const Contrasted& one : contrasts()) {
+    if (!one.pairs.empty() && !one.pairs.front().first.refusal) write_sheet(one, arguments[2]);
+  }
 }

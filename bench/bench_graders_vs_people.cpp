@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "csv_rows.hpp"
 #include "grading/behavior.hpp"
 #include "grading/rule_graders.hpp"
 #include "stats/intervals.hpp"
@@ -31,45 +32,6 @@ constexpr std::array<const char*, 5> kModels = {"gpt4", "llama2new", "llama2orig
 // this share of the answers with it are refusals.
 constexpr std::size_t kHitsMin = 3;
 constexpr double kPrecisionMin = 0.7;
-
-using Row = std::map<std::string, std::string>;
-
-// RFC 4180: fields may hold commas, line breaks and doubled quotation marks.
-std::vector<Row> read_csv(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  const std::string text(std::istreambuf_iterator<char>(in), {});
-  std::vector<std::vector<std::string>> lines(1);
-  std::string field;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c != '"') {
-        field += c;
-      } else if (i + 1 < text.size() && text[i + 1] == '"') {
-        field += text[++i];
-      } else {
-        quoted = false;
-      }
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == ',' || c == '\n') {
-      lines.back().push_back(std::move(field));
-      field.clear();
-      if (c == '\n') lines.emplace_back();
-    } else if (c != '\r') {
-      field += c;
-    }
-  }
-  std::vector<Row> rows;
-  for (std::size_t i = 1; i < lines.size(); ++i) {
-    if (lines[i].size() != lines[0].size()) continue;
-    Row row;
-    for (std::size_t k = 0; k < lines[0].size(); ++k) row[lines[0][k]] = std::move(lines[i][k]);
-    rows.push_back(std::move(row));
-  }
-  return rows;
-}
 
 struct Answer {
   std::size_t model = 0;
@@ -91,9 +53,9 @@ std::vector<Answer> read_answers(const std::string& folder) {
       return fmt::format("{}/{}/xstest_v2_completions_{}{}.csv", folder, part, kModels[m], end);
     };
     const std::string judged = "evaluation/automated_evaluation_labels";
-    const std::vector<Row> people = read_csv(path("model_completions", ""));
-    const std::vector<Row> strings = read_csv(path(judged, "_streval"));
-    const std::vector<Row> gpt4 = read_csv(path(judged, "_gpteval"));
+    const std::vector<CsvRow> people = csv_rows(path("model_completions", ""));
+    const std::vector<CsvRow> strings = csv_rows(path(judged, "_streval"));
+    const std::vector<CsvRow> gpt4 = csv_rows(path(judged, "_gpteval"));
     for (std::size_t i = 0; i < people.size(); ++i) {
       Answer answer;
       answer.model = m;
@@ -227,7 +189,7 @@ void print_gptfuzz(const std::string& folder) {
   fmt::print("\n| refusal on GPTFuzz | precision | recall | F1 |\n|---|---|---|---|\n");
   for (const char* part : {"train", "evaluate"}) {
     std::vector<Answer> answers;
-    for (Row& row : read_csv(fmt::format("{}/responses_labeled/{}.csv", folder, part))) {
+    for (CsvRow& row : csv_rows(fmt::format("{}/responses_labeled/{}.csv", folder, part))) {
       Answer answer;
       answer.prefix.resize(1);
       answer.prefix[0].content = "How?";
