@@ -318,8 +318,8 @@ ContrastFinding tested(const Hypothesis& hypothesis, const BySide<Lengths>& leng
   const CountedFeature& feature = *hypothesis.features.front();
   const HalfCounts& half = feature.halves[1];
   finding.more = hypothesis.more;
-  finding.with_length =
-      hypothesis.with_length || goes_with_length(half, lengths, hypothesis.more, kLevelOfLength);
+  finding.with_length = hypothesis.with_length || goes_with_length(feature.kind, half, lengths,
+                                                                   hypothesis.more, kLevelOfLength);
   finding.users_more = half.more;
   finding.users_fewer = half.fewer;
   finding.users_more_selecting = feature.halves[0].more;

@@ -102,6 +102,12 @@ const CountedFeature* tested_of(const Group& group) {
       ->feature;
 }
 
+double length_sum(const Lengths& lengths) {
+  double sum = 0;
+  for (std::size_t at = 0; at < kLengths; ++at) sum += static_cast<double>(at) * lengths[at];
+  return sum;
+}
+
 std::vector<Ranked> ranked(const std::vector<CountedFeature>& features, bool keep_all) {
   std::vector<Ranked> order;
   for (const CountedFeature& feature : features) {
@@ -162,9 +168,13 @@ bool shows(const HalfCounts& group, const HalfCounts& other, bool more, double a
   return left <= kNothingLeft * raw || left <= std::sqrt(variance);
 }
 
-bool goes_with_length(const HalfCounts& half, const BySide<Lengths>& all, bool more, double level) {
+bool goes_with_length(FeatureKind kind, const HalfCounts& half, const BySide<Lengths>& all,
+                      bool more, double level) {
+  if (kind == FeatureKind::kLength) return true;
+  if (kind != FeatureKind::kWords && kind != FeatureKind::kMarks) return false;
   const Side up = more ? kCandidate : kLogged;
   const Side down = more ? kLogged : kCandidate;
+  if (length_sum(all[up]) <= length_sum(all[down])) return false;
   const double hits = half.hits(up);
   const double raw = hits - half.hits(down);
   double expected = 0;
@@ -215,7 +225,8 @@ std::vector<Hypothesis> hypotheses(const std::vector<CountedFeature>& features,
       group =
           with([&](const Group& it) { return shows(first(it), one.half(), one.more(), answers); });
       if (group == groups.end()) {
-        with_length = goes_with_length(one.half(), lengths, one.more(), kSelectionLimit);
+        with_length =
+            goes_with_length(one.feature->kind, one.half(), lengths, one.more(), kSelectionLimit);
         if (with_length) group = with([](const Group& it) { return it.with_length; });
       }
     }

@@ -89,13 +89,15 @@ struct Hypothesis {
 [[nodiscard]] bool shows(const HalfCounts& group, const HalfCounts& other, bool more,
                          double answers);
 
-/// Whether the lengths of answers explain what is commoner in one arm: what would be expected of
-/// that arm, were it as common there as in the other arm's answers that are nearest in length
+/// Whether a feature is of an answer's length, or longer answers explain that it is commoner in one
+/// arm. They can explain words and marks, of which a longer answer holds more by being longer, and
+/// not what makes an answer long or short, such as a call or a refusal. What would be expected of
+/// the arm, were it as common there as in the other arm's answers that are nearest in length
 /// (direct standardization), leaves less than half of the excess, or no more than is significant at
-/// `level`, one-sided. What the other arm never does, no length explains. `all`: the half's
-/// answers.
-[[nodiscard]] bool goes_with_length(const HalfCounts& half, const BySide<Lengths>& all, bool more,
-                                    double level);
+/// `level`, one-sided. What the other arm never does, no length explains. `half`: of the feature's
+/// halves; `all`: that half's answers.
+[[nodiscard]] bool goes_with_length(FeatureKind kind, const HalfCounts& half,
+                                    const BySide<Lengths>& all, bool more, double level);
 
 struct GroupingOptions {
   std::size_t groups_max = 40;

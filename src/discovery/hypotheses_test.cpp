@@ -116,6 +116,25 @@ TEST(Hypotheses, ARareThingInAHabitIsItsOwn) {
   EXPECT_EQ(firsts(found), (std::vector<std::string>{"words: w1", "words: w2"}));
 }
 
+TEST(Hypotheses, WhatMakesAnswersShortIsItsOwn) {
+  Rng rng(4, 1);
+  Words words;
+  const auto answer = [&](std::uint64_t percent) {
+    if (rng.below(100) >= percent) return spoken(rng, 40);
+    Words::Answer declined = spoken(rng, 3);
+    declined.insert(1);
+    return declined;
+  };
+  for (std::uint64_t user = 0; user < kUsers; ++user) {
+    Words::Answer logged = answer(5);
+    words.add(logged, answer(20));
+  }
+  const Contrast found = words.run();
+  ASSERT_FALSE(found.findings.empty());
+  EXPECT_EQ(found.findings[0].features.front(), "words: w1");
+  EXPECT_FALSE(found.findings[0].with_length);
+}
+
 TEST(Hypotheses, LengthsAreQuartersOfAnOctave) {
   std::size_t before = 0;
   for (std::size_t size = 1; size < 100'000; ++size) {
