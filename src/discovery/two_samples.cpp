@@ -1,10 +1,12 @@
 #include "discovery/two_samples.hpp"
 
+#include <fmt/format.h>
 #include <linear.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <set>
 #include <unordered_map>
 
 #include "base/assert.hpp"
@@ -23,6 +25,15 @@ struct FreeModel {
   void operator()(model* owned) const { free_and_destroy_model(&owned); }
 };
 
+struct KindUsers {
+  std::size_t first = 0, second = 0;
+};
+KindUsers users_of(std::span<const Scored> scores) {
+  std::set<std::uint64_t> first, second;
+  for (const Scored& s : scores) (s.second ? second : first).insert(s.cluster);
+  return {first.size(), second.size()};
+}
+
 }  // namespace
 
 struct TwoSampleTest::State {
@@ -40,6 +51,7 @@ struct TwoSampleTest::State {
   std::unordered_map<std::uint64_t, std::uint32_t> by_hash;
   std::vector<Known> known;
   std::vector<Row> rows;
+  std::string why_not;
 
   [[nodiscard]] bool fits(const Row& row) const {
     return (Rng(row.cluster, seed).next() >> 63) == 0;
@@ -105,6 +117,10 @@ void TwoSampleTest::add(std::uint64_t cluster, bool second, std::span<const Feat
   state_->rows.push_back(std::move(row));
 }
 
+const std::string& TwoSampleTest::why_not() const {
+  return state_->why_not;
+}
+
 std::optional<TwoSamples> TwoSampleTest::finish() {
   set_print_string_function([](const char*) {});
   const int features = state_->number_features();
@@ -117,7 +133,10 @@ std::optional<TwoSamples> TwoSampleTest::finish() {
     labels.push_back(row.second ? 1 : -1);
     seconds += row.second ? 1 : 0;
   }
-  if (features == 0 || seconds == 0 || seconds == nodes.size()) return std::nullopt;
+  if (features == 0 || seconds == 0 || seconds == nodes.size()) {
+    state_->why_not = "the half of the users to fit on has texts of one kind only";
+    return std::nullopt;
+  }
   std::vector<feature_node*> rows;
   for (auto& row : nodes) rows.push_back(row.data());
   problem data{};
@@ -139,10 +158,14 @@ std::optional<TwoSamples> TwoSampleTest::finish() {
     if (fitted->label[0] != 1) decision = -decision;
     scores.push_back({decision, row.cluster, row.second});
   }
-  const auto second = [](const Scored& s) { return s.second; };
-  const auto tested_seconds =
-      static_cast<std::size_t>(std::count_if(scores.begin(), scores.end(), second));
-  if (tested_seconds == 0 || tested_seconds == scores.size()) return std::nullopt;
+  const KindUsers users = users_of(scores);
+  if (std::min(users.first, users.second) < kTestUsersMin) {
+    state_->why_not = fmt::format(
+        "{} users with the one kind of text and {} with the other are left to test on: {} are "
+        "needed of each",
+        users.first, users.second, kTestUsersMin);
+    return std::nullopt;
+  }
   TwoSamples out;
   out.fitted = rows.size();
   out.tested = scores.size();
@@ -177,7 +200,11 @@ Area area_under_curve(std::span<const Scored> scores, double level) {
   }
   double variance = 0;
   for (const auto& [cluster, one] : influence) variance += one * one;
-  const double half = normal_quantile((1 + level) / 2) * std::sqrt(variance);
+  const KindUsers users = users_of(scores);
+  const auto fewer = static_cast<double>(std::min(users.first, users.second));
+  if (fewer < 2) return area;
+  variance *= fewer / (fewer - 1);
+  const double half = student_quantile(fewer - 1, (1 + level) / 2) * std::sqrt(variance);
   area.interval = {std::max(0.0, area.auc - half), std::min(1.0, area.auc + half)};
   return area;
 }

@@ -17,11 +17,14 @@
 
 namespace understudy {
 
+/// Fewer than so many users of each kind to test on say how those users write, not how a kind does.
+inline constexpr std::size_t kTestUsersMin = 20;
+
 struct TwoSamples {
   std::uint64_t fitted = 0;  ///< rows
   std::uint64_t tested = 0;
   double auc = 0.5;   ///< chance that a text of the second kind scores above one of the first
-  Interval interval;  ///< 95%, over users: variance of the placements summed by user
+  Interval interval;  ///< 95%, over users (area_under_curve)
   std::vector<std::string> of_second;  ///< features that give the second kind away, strongest first
   std::vector<std::string> of_first;
 };
@@ -34,8 +37,11 @@ class TwoSampleTest {
   TwoSampleTest& operator=(TwoSampleTest&&) noexcept;
 
   void add(std::uint64_t cluster, bool second, std::span<const Feature> features);
-  /// Nothing where a half has no text of one kind. Call once.
+  /// Nothing where a half has no text of one kind, or the tested one fewer than kTestUsersMin users
+  /// of one. Call once.
   [[nodiscard]] std::optional<TwoSamples> finish();
+  /// Why finish() gave nothing.
+  [[nodiscard]] const std::string& why_not() const;
 
  private:
   struct State;
@@ -43,7 +49,8 @@ class TwoSampleTest {
 };
 
 /// Area under the ROC curve with its interval clustered by user: the influence of each score on the
-/// area (its placement) is summed by user (DeLong et al. 1988; Obuchowski 1997).
+/// area (its placement) is summed by user (DeLong et al. 1988; Obuchowski 1997), with G/(G − 1) and
+/// Student's t of G − 1 degrees, G the users of the kind that has fewer. [0, 1] where that is one.
 struct Scored {
   double score = 0;
   std::uint64_t cluster = 0;

@@ -23,7 +23,6 @@ constexpr std::uint64_t kPairsMax = 4000;  // for classifiers, which keep their 
 constexpr double kLevel = 0.95;
 constexpr double kPer = 100'000;
 constexpr std::size_t kTellingShown = 5;
-constexpr std::uint64_t kUsersPerHalfMin = 10;
 
 constexpr std::array<std::string_view, 13> kStyle = {"format: bullets",
                                                      "format: numbered list",
@@ -159,13 +158,12 @@ std::string telling(const std::vector<std::string>& features) {
   return fmt::format("{}", fmt::join(shown, " · "));
 }
 
-void add_classifier(const std::optional<TwoSamples>& found, std::string_view first,
-                    std::string_view second, Json& figures, std::vector<std::string>& lines) {
+// Whether there is one to add; else `test` says why not.
+bool add_classifier(TwoSampleTest& test, std::string_view first, std::string_view second,
+                    Json& figures, std::vector<std::string>& lines) {
+  const std::optional<TwoSamples> found = test.finish();
   figures["classifier"] = found ? classifier_json(*found) : Json();
-  if (!found) {
-    lines.emplace_back("no classifier: half of the users have texts of one kind only");
-    return;
-  }
+  if (!found) return false;
   lines.push_back(fmt::format(
       "a classifier tells {} from {} with AUC {:.3f} ({:.3f}–{:.3f}) on users that it was not "
       "fitted on (0.5: not at all)",
@@ -173,6 +171,7 @@ void add_classifier(const std::optional<TwoSamples>& found, std::string_view fir
   if (found->interval.lo > 0.5) {
     lines.push_back(fmt::format("what gives it away: {}", telling(found->of_second)));
   }
+  return true;
 }
 
 std::string differs_text(double p) {
@@ -232,7 +231,9 @@ class StyleVotes : public PairVisitor {
                {"style", std::move(table)},
                {"columns", {"feature", "replayed", "logged", "differs (Holm)"}},
                {"rows", std::move(shown)}};
-    add_classifier(test_.finish(), "logged", "replayed answers", figures, lines);
+    if (!add_classifier(test_, "logged", "replayed answers", figures, lines)) {
+      lines.push_back(fmt::format("no classifier: {}", test_.why_not()));
+    }
   }
 
  private:
@@ -355,16 +356,17 @@ Result<Json> request_path(Study& study, const FrameFigures& frame) {
 
 Result<Json> prefix_drift(Study& study, FrameFigures& frame) {
   constexpr std::string_view kTitle = "Drift of what users write, earlier against later logs";
-  if (frame.times.size() < 2 * kUsersPerHalfMin) {
-    return missing(
-        "prefix_drift", kTitle,
-        fmt::format("{} conversations have a time: too few to compare earlier with later",
-                    frame.times.size()));
-  }
+  if (frame.times.empty()) return missing("prefix_drift", kTitle, "0 conversations have a time");
   std::sort(frame.times.begin(), frame.times.end());
-  const std::int64_t middle = frame.times[frame.times.size() / 2].first;
-  if (frame.times.front().first == frame.times.back().first) {
-    return missing("prefix_drift", kTitle, "all conversations have the same time");
+  const std::int64_t earliest = frame.times.front().first;
+  const auto is_later = [&](const auto& time) { return time.first > earliest; };
+  std::int64_t middle = frame.times[frame.times.size() / 2].first;
+  if (middle == earliest) {  // dates without a time of day, or most of the logs at once
+    const auto later = std::find_if(frame.times.begin(), frame.times.end(), is_later);
+    if (later == frame.times.end()) {
+      return missing("prefix_drift", kTitle, "all conversations have the same time");
+    }
+    middle = later->first;
   }
   FeatureExtractor extractor;
   TwoSampleTest test(2);
@@ -380,7 +382,9 @@ Result<Json> prefix_drift(Study& study, FrameFigures& frame) {
   }
   Json figures = {{"conversations", frame.times.size()}, {"divided_at_s", middle}};
   std::vector<std::string> lines;
-  add_classifier(test.finish(), "earlier", "later requests", figures, lines);
+  if (!add_classifier(test, "earlier", "later requests", figures, lines)) {
+    return missing("prefix_drift", kTitle, test.why_not());
+  }
   return measured("prefix_drift", kTitle, std::move(figures), std::move(lines));
 }
 
