@@ -204,7 +204,9 @@ Area area_under_curve(std::span<const Scored> scores, double level) {
   const auto fewer = static_cast<double>(std::min(users.first, users.second));
   if (fewer < 2) return area;
   variance *= fewer / (fewer - 1);
-  const double half = student_quantile(fewer - 1, (1 + level) / 2) * std::sqrt(variance);
+  double half = student_quantile(fewer - 1, (1 + level) / 2) * std::sqrt(variance);
+  // All in order: none of so many users fell out of it.
+  if (variance <= 0) half = zero_event_upper(fewer, level);
   area.interval = {std::max(0.0, area.auc - half), std::min(1.0, area.auc + half)};
   return area;
 }

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "discovery/agent_world.hpp"
 #include "stats/distributions.hpp"
 
@@ -70,6 +72,15 @@ TEST(AreaUnderCurve, OfOneUserIsAnything) {
   const Area area = area_under_curve(scores, 0.95);
   EXPECT_EQ(area.interval.lo, 0);
   EXPECT_EQ(area.interval.hi, 1);
+}
+
+TEST(AreaUnderCurve, AllInOrderIsNotSureForEver) {
+  std::vector<Scored> scores;
+  for (std::uint64_t user = 0; user < 40; ++user)
+    scores.push_back({static_cast<double>(user), user, user >= 20});
+  const Area area = area_under_curve(scores, 0.95);
+  EXPECT_EQ(area.auc, 1);
+  EXPECT_NEAR(area.interval.lo, std::pow(0.05, 1.0 / 20), 1e-12);
 }
 
 TwoSamples told_apart(Plant plant) {

@@ -78,6 +78,7 @@ class EstimateRun {
       for (const auto& [arm, units] : arms_) {
         UNDERSTUDY_TRY(input.arm(arm), summary(behavior, arm));
       }
+      add_replayed(input);
       inputs.push_back(std::move(input));
     }
     return estimate_behaviors(inputs,
@@ -85,6 +86,18 @@ class EstimateRun {
   }
 
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
+  /// What fidelity compares: the stage "effective" beside the report, of the same verdicts.
+  [[nodiscard]] Json effective_json() const {
+    // The candidate's draws as if nothing were seen in them.
+    const ClusterSizes& sizes = arms_.at(Arm::kCandidate).sizes;
+    Json draws;
+    if (sizes.draws() > 0) {
+      draws = {{"completed", sizes.draws()},
+               {"effective", effective(summarize(ArmVerdicts(sizes)).screen).n}};
+    }
+    return {{"draws", std::move(draws)}, {"behaviors", replayed_}};
+  }
+
   [[nodiscard]] const std::optional<TargetTraffic>& target() const { return target_; }
 
   /// What lies between the logs and the traffic after launch: `shift` of report.json.
@@ -111,6 +124,19 @@ class EstimateRun {
       weigh_by_target(*target_, frame, logged_prefixes_.units);
     }
     return check_effective_share(arms_.at(Arm::kCandidate).units);
+  }
+
+  // Rates of the screen, as the report gives them, with the draws that they are worth.
+  void add_replayed(const BehaviorInput& input) {
+    const auto& replayed = input.arm(Arm::kDeployedReplay);
+    const auto& logged = input.arm(Arm::kDeployed);
+    if (!replayed || !logged || replayed->gradable == 0 || logged->gradable == 0) return;
+    const auto json = [](const ArmSummary& arm) -> Json {
+      const RateCount count = effective(arm.screen);
+      return {{"hits", count.hits}, {"n", count.n}};
+    };
+    replayed_.push_back(
+        {{"name", input.name}, {"replayed", json(*replayed)}, {"logged", json(*logged)}});
   }
 
   Result<ArmSummary> summary(const Behavior& behavior, Arm arm) {
@@ -170,6 +196,7 @@ class EstimateRun {
   std::map<Arm, ArmUnits> arms_;
   ArmUnits logged_prefixes_;
   std::optional<TargetTraffic> target_;
+  Json replayed_ = Json::array();
   PlaceboDeployments placebo_;
 };
 
@@ -375,9 +402,11 @@ Result<StageOutcome> estimate_stage(Study& study) {
   }
   const Digest fingerprint = sha256(write_json(report, JsonStyle::kCanonical));
   UNDERSTUDY_TRY(const auto before, stored_detail(study.store, "estimate", fingerprint));
-  if (before) return StageOutcome{.up_to_date = true, .detail = std::move(report)};
+  UNDERSTUDY_TRY(const auto effective, stored_detail(study.store, "effective", fingerprint));
+  if (before && effective) return StageOutcome{.up_to_date = true, .detail = std::move(report)};
   UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
   UNDERSTUDY_CHECK(store_stage(study.store, "estimate", fingerprint, report));
+  UNDERSTUDY_CHECK(store_stage(study.store, "effective", fingerprint, run.effective_json()));
   UNDERSTUDY_CHECK(transaction.commit());
   return StageOutcome{.up_to_date = false, .detail = std::move(report)};
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <set>
 
 #include "base/text.hpp"
@@ -64,77 +65,104 @@ std::string why_no_replay(const Study& study) {
 
 // Environment error ----------------------------------------------------------------------------
 
-struct EnvironmentRow {
-  std::string behavior;
-  RateCount replayed, logged;
+// What the estimate stage left for this page, of the same verdicts as the report; or why not.
+struct Effective {
+  std::optional<Json> counts;
+  std::string_view why_not;
 };
 
-Result<std::vector<EnvironmentRow>> environment_rows(Study& study) {
-  std::vector<EnvironmentRow> rows;
+Result<Effective> effective_counts(Study& study) {
+  Effective found{{}, "there is no estimate yet: run the study"};
   UNDERSTUDY_TRY(const auto estimate, study.store.stage("estimate"));
-  if (!estimate) return rows;
-  UNDERSTUDY_TRY(const Json report, parse_json(estimate->detail));
-  const auto count_of = [](const Json& behavior, const char* arm) -> std::optional<RateCount> {
-    const Json& rates = behavior.contains(arm) ? behavior.at(arm) : Json();
-    if (!rates.is_object() || !rates.contains("screen")) return std::nullopt;
-    const Json& screen = rates.at("screen");
-    if (!screen.value("k", Json()).is_number() || !screen.value("n", Json()).is_number()) {
-      return std::nullopt;
-    }
-    return RateCount{screen.at("k").get<double>(), screen.at("n").get<double>()};
-  };
-  for (const Json& behavior : report.at("behaviors")) {
-    const auto replayed = count_of(behavior, "deployed_replay");
-    const auto logged = count_of(behavior, "deployed");
-    if (replayed && logged && replayed->n > 0 && logged->n > 0) {
-      rows.push_back({behavior.at("name").get<std::string>(), *replayed, *logged});
-    }
+  if (!estimate) return found;
+  UNDERSTUDY_TRY(found.counts, stored_detail(study.store, "effective", estimate->fingerprint));
+  found.why_not = found.counts ? "the candidate has not answered yet"
+                               : "the report is of an older version: `understudy run` makes it "
+                                 "anew";
+  return found;
+}
+
+RateCount rate_count(const Json& json) {
+  return {json.at("hits").get<double>(), json.at("n").get<double>()};
+}
+
+struct EnvironmentErrors {
+  std::vector<double> sizes;  ///< infinite where one side has none
+  std::uint64_t in_neither = 0, in_one = 0, cover_one = 0;
+};
+
+// Behaviors as failures where one rate is 0 (statistics.md (56)).
+std::vector<std::string> error_lines(EnvironmentErrors errors, Json& figures) {
+  std::vector<std::string> lines;
+  std::sort(errors.sizes.begin(), errors.sizes.end());
+  const std::size_t count = errors.sizes.size();
+  if (count > 0) {
+    const double median = (errors.sizes[count / 2] + errors.sizes[(count - 1) / 2]) / 2;
+    if (std::isfinite(median)) figures["median_error"] = rounded(median);
+    lines.push_back(
+        fmt::format("median multiplicative error {} over {} behaviors; the interval of {} holds 1",
+                    std::isfinite(median) ? fmt::format("{:.2f}x", median) : "without a bound",
+                    count, errors.cover_one));
   }
-  return rows;
+  if (errors.in_one > 0) {
+    lines.push_back(
+        fmt::format("{} of them occur on one side alone: an error larger than any", errors.in_one));
+  }
+  if (errors.in_neither > 0) {
+    lines.push_back(fmt::format("{} behaviors occur on neither side: no error can be given",
+                                errors.in_neither));
+  }
+  figures["occur_on_one_side"] = errors.in_one;
+  figures["occur_on_neither"] = errors.in_neither;
+  return lines;
 }
 
 Result<Json> environment_error(Study& study) {
   constexpr std::string_view kTitle = "The deployed model replayed, against its own logged rates";
-  UNDERSTUDY_TRY(const std::vector<EnvironmentRow> rows, environment_rows(study));
-  if (rows.empty()) return missing("environment_error", kTitle, why_no_replay(study));
+  UNDERSTUDY_TRY(const Effective effective, effective_counts(study));
+  const auto& counts = effective.counts;
+  if (!counts && study.config.deployed) {
+    return missing("environment_error", kTitle, std::string(effective.why_not));
+  }
+  if (!counts || counts->at("behaviors").empty()) {
+    return missing("environment_error", kTitle, why_no_replay(study));
+  }
   Json table = Json::array();
   Json shown = Json::array();
-  std::vector<std::string> lines;
-  std::vector<double> errors;
-  for (const EnvironmentRow& row : rows) {
-    const double replayed = row.replayed.hits / row.replayed.n;
-    const double logged = row.logged.hits / row.logged.n;
-    const Interval ratio = rate_ratio_interval(row.replayed, row.logged, kLevel);
-    Json entry = {{"behavior", row.behavior},
-                  {"replayed_per_100k", rounded(replayed * kPer)},
-                  {"logged_per_100k", rounded(logged * kPer)},
-                  {"ratio", nullptr},
-                  {"ratio_lo", rounded(ratio.lo)},
-                  {"ratio_hi", std::isinf(ratio.hi) ? Json() : Json(rounded(ratio.hi))}};
-    std::string error = "none: one is 0";
-    if (replayed > 0 && logged > 0) {
-      errors.push_back(std::max(replayed / logged, logged / replayed));
-      entry["ratio"] = rounded(replayed / logged);
-      error = fmt::format("{:.2f} ({:.2f}–{:.2f})", replayed / logged, ratio.lo, ratio.hi);
+  EnvironmentErrors errors;
+  for (const Json& behavior : counts->at("behaviors")) {
+    const RateCount of_replay = rate_count(behavior.at("replayed"));
+    const RateCount of_logs = rate_count(behavior.at("logged"));
+    const double replayed = of_replay.hits / of_replay.n;
+    const double logged = of_logs.hits / of_logs.n;
+    const Interval ratio = rate_ratio_interval(of_replay, of_logs, kLevel);
+    const bool in_both = replayed > 0 && logged > 0;
+    table.push_back({{"behavior", behavior.at("name")},
+                     {"replayed_per_100k", rounded(replayed * kPer)},
+                     {"logged_per_100k", rounded(logged * kPer)},
+                     {"ratio", in_both ? Json(rounded(replayed / logged)) : Json()},
+                     {"ratio_lo", rounded(ratio.lo)},
+                     {"ratio_hi", std::isinf(ratio.hi) ? Json() : Json(rounded(ratio.hi))}});
+    if (replayed + logged <= 0) {
+      ++errors.in_neither;
+      continue;
     }
-    if (row.replayed.hits + row.logged.hits > 0) {
-      shown.push_back({row.behavior, rate_text(replayed), rate_text(logged), error});
-    }
-    table.push_back(std::move(entry));
+    if (!in_both) ++errors.in_one;
+    if (ratio.lo <= 1 && ratio.hi >= 1) ++errors.cover_one;
+    errors.sizes.push_back(in_both ? std::max(replayed / logged, logged / replayed)
+                                   : std::numeric_limits<double>::infinity());
+    const std::string range = std::isinf(ratio.hi)
+                                  ? fmt::format("above {:.2f}", ratio.lo)
+                                  : fmt::format("{:.2f}–{:.2f}", ratio.lo, ratio.hi);
+    shown.push_back({behavior.at("name"), rate_text(replayed), rate_text(logged),
+                     in_both ? fmt::format("{:.2f} ({})", replayed / logged, range)
+                             : fmt::format("one is 0 ({})", range)});
   }
   Json figures = {{"behaviors", std::move(table)},
                   {"median_error", nullptr},
                   {"columns", {"behavior", "replayed, per 100k", "logged", "ratio (95%)"}},
                   {"rows", std::move(shown)}};
-  if (!errors.empty()) {
-    std::sort(errors.begin(), errors.end());
-    const double median = (errors[errors.size() / 2] + errors[(errors.size() - 1) / 2]) / 2;
-    figures["median_error"] = rounded(median);
-    lines.push_back(fmt::format("median multiplicative error {:.2f}x over {} behaviors", median,
-                                errors.size()));
-  } else {
-    lines.emplace_back("no behavior occurs in both: there is no error to give, only zeros");
-  }
+  std::vector<std::string> lines = error_lines(std::move(errors), figures);
   return measured("environment_error", kTitle, std::move(figures), std::move(lines));
 }
 
@@ -180,7 +208,10 @@ std::string differs_text(double p) {
   return p < kSmallest ? "yes, p < 1e-9" : fmt::format("yes, p {:.2g}", p);
 }
 
-// For each style feature, users who have it more often with one arm than with the other.
+// For each style feature, users who have it more often with one arm than with the other. Later
+// prefixes of a conversation hold its logged answers, so that a model that repeats itself has more
+// of what the logged answers before had, whichever they were: up to the first place where the two
+// answers differ both have the same past, and that place alone votes.
 class StyleVotes : public PairVisitor {
  public:
   StyleVotes() : test_(1) {
@@ -192,12 +223,16 @@ class StyleVotes : public PairVisitor {
   void see(std::uint64_t cluster, const FeaturedPair& pair) override {
     if (cluster != user_) finish_user();
     user_ = cluster;
+    if (pair.conversation != conversation_) has_voted_.fill(false);
+    conversation_ = pair.conversation;
     for (std::size_t i = 0; i < kStyle.size(); ++i) {
       const bool logged = has(pair.logged, hashes_[i]);
       const bool replayed = has(pair.candidate, hashes_[i]);
       if (logged) ++rows_[i].logged;
       if (replayed) ++rows_[i].replayed;
-      net_[i] += (replayed ? 1 : 0) - (logged ? 1 : 0);
+      if (replayed == logged || has_voted_[i]) continue;
+      net_[i] += replayed ? 1 : -1;
+      has_voted_[i] = true;
     }
     if (pairs_++ < kPairsMax) {
       test_.add(cluster, false, pair.logged);
@@ -209,7 +244,7 @@ class StyleVotes : public PairVisitor {
     finish_user();
     std::vector<double> p_values;
     for (const Row& row : rows_) {
-      p_values.push_back(paired_mid_p(row.more, row.fewer));
+      p_values.push_back(exact_sign_test(row.more, row.fewer));
     }
     const std::vector<double> adjusted = holm(p_values);
     Json table = Json::array();
@@ -222,6 +257,8 @@ class StyleVotes : public PairVisitor {
       table.push_back({{"feature", kStyle[i]},
                        {"logged", rounded(logged)},
                        {"replayed", rounded(replayed)},
+                       {"users_more", row.more},
+                       {"users_fewer", row.fewer},
                        {"p_holm", rounded(adjusted[i])}});
       if (row.logged + row.replayed == 0) continue;
       shown.push_back({kStyle[i], fmt::format("{:.2f}%", 100 * replayed),
@@ -254,7 +291,9 @@ class StyleVotes : public PairVisitor {
   std::array<std::uint64_t, kStyle.size()> hashes_{};
   std::array<Row, kStyle.size()> rows_{};
   std::array<int, kStyle.size()> net_{};
+  std::array<bool, kStyle.size()> has_voted_{};  // in this conversation
   std::uint64_t user_ = 0;
+  std::uint64_t conversation_ = 0;
   std::uint64_t pairs_ = 0;
   TwoSampleTest test_;
 };
@@ -299,12 +338,16 @@ Result<FrameFigures> frame_figures(Study& study) {
         out.turns += stored.turns.size();
         out.users.insert(stored.cluster);
         const std::vector<Message>& messages = conversation.messages;
-        const bool has_system = !messages.empty() && (messages.front().role == Role::kSystem ||
-                                                      messages.front().role == Role::kDeveloper);
+        const auto is_system = [](const Message& m) {
+          return m.role == Role::kSystem || m.role == Role::kDeveloper;
+        };
+        const auto has_year = [&](const Message& m) {
+          return is_system(m) && names_a_year(m.content);
+        };
         const auto is_of_user = [](const Message& m) { return m.role == Role::kUser; };
         const auto has_parts = [](const Message& m) { return m.has_other_parts; };
-        if (has_system) ++out.with_system;
-        if (has_system && names_a_year(messages.front().content)) ++out.with_year;
+        if (std::any_of(messages.begin(), messages.end(), is_system)) ++out.with_system;
+        if (std::any_of(messages.begin(), messages.end(), has_year)) ++out.with_year;
         if (!conversation.tools.empty()) ++out.with_tools;
         if (std::any_of(messages.begin(), messages.end(), has_parts)) ++out.with_other_parts;
         for (const FrameTurn& turn : stored.turns) {
@@ -322,26 +365,49 @@ std::string share_text(std::uint64_t part, std::uint64_t all) {
                      all == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(all));
 }
 
-Result<Json> request_path(Study& study, const FrameFigures& frame) {
-  UNDERSTUDY_TRY(std::string logged, study.store.logged_models());
-  if (logged.empty()) logged = study.config.logs.model;
-  std::vector<std::string> lines = {
-      "system prompts are sent as logged: in " +
-          share_text(frame.with_system, frame.conversations) + " conversations",
-      "tools are offered as logged: in " + share_text(frame.with_tools, frame.conversations),
-      "a year is named in the system prompt of " +
-          share_text(frame.with_year, frame.conversations) +
-          ": it is the year of the log, and what time the model believes it is follows from it",
-      "images, audio or files are left out of the replay: in " +
-          share_text(frame.with_other_parts, frame.conversations),
-  };
+// What the arm of one model is asked beside the messages of the logs.
+Json arm_request(std::string_view arm, const ModelConfig& model, const FrameFigures& frame,
+                 std::vector<std::string>& lines) {
+  const bool replaces = !model.system.empty();
+  if (replaces) {
+    lines.push_back(fmt::format(
+        "the {} gets the system prompt of [{}], which {}names a year: it replaces the logged ones "
+        "in {} conversations, and is put before the others",
+        arm, arm, names_a_year(model.system) ? "" : "never ",
+        share_text(frame.with_system, frame.conversations)));
+  } else {
+    lines.push_back(fmt::format(
+        "the {} gets system prompts as logged: in {} conversations; {} name a year, which is the "
+        "log's, and what time the model believes it is follows from it",
+        arm, share_text(frame.with_system, frame.conversations),
+        share_text(frame.with_year, frame.conversations)));
+  }
   const auto setting = [](const std::optional<double>& value) {
     return value ? fmt::format("{:g}", *value) : std::string("the provider's default");
   };
-  const SamplingOptions& sampling = study.config.candidate.sampling;
-  lines.push_back(fmt::format(
-      "the candidate is asked with temperature {} and top_p {}; logs do not hold production's",
-      setting(sampling.temperature), setting(sampling.top_p)));
+  lines.push_back(
+      fmt::format("the {} is asked with temperature {} and top_p {}; logs do not hold "
+                  "production's",
+                  arm, setting(model.sampling.temperature), setting(model.sampling.top_p)));
+  return {{"arm", arm},
+          {"system_prompt", replaces ? "replaced" : "as_logged"},
+          {"system_prompts_replaced", replaces ? frame.with_system : 0},
+          {"system_prompts_added", replaces ? frame.conversations - frame.with_system : 0},
+          {"system_prompts_as_logged", replaces ? 0 : frame.with_system}};
+}
+
+Result<Json> request_path(Study& study, const FrameFigures& frame) {
+  UNDERSTUDY_TRY(std::string logged, study.store.logged_models());
+  if (logged.empty()) logged = study.config.logs.model;
+  std::vector<std::string> lines;
+  Json arms = {arm_request("candidate", study.config.candidate, frame, lines)};
+  if (study.config.deployed) {
+    arms.push_back(arm_request("deployed", *study.config.deployed, frame, lines));
+  }
+  lines.push_back("tools are offered as logged: in " +
+                  share_text(frame.with_tools, frame.conversations));
+  lines.push_back("images, audio or files are left out of the replay: in " +
+                  share_text(frame.with_other_parts, frame.conversations));
   lines.push_back(fmt::format("the logs say that {} wrote them",
                               logged.empty() ? "nobody (no model is named)" : logged));
   return measured("request_path", "The request path against production",
@@ -350,6 +416,7 @@ Result<Json> request_path(Study& study, const FrameFigures& frame) {
                    {"with_tools", frame.with_tools},
                    {"with_year_in_system_prompt", frame.with_year},
                    {"with_parts_left_out", frame.with_other_parts},
+                   {"arms", std::move(arms)},
                    {"logged_models", logged}},
                   std::move(lines));
 }
@@ -389,14 +456,19 @@ Result<Json> prefix_drift(Study& study, FrameFigures& frame) {
 }
 
 Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
-  std::uint64_t completed = 0;
-  UNDERSTUDY_CHECK(study.store.for_each_draw_status(Arm::kCandidate,
-                                                    [&](const DrawStatus& status) -> Result<void> {
-                                                      if (!status.failed) ++completed;
-                                                      return {};
-                                                    }));
-  const double floor =
-      completed == 0 ? kPer : zero_event_upper(static_cast<double>(completed), kLevel) * kPer;
+  UNDERSTUDY_TRY(const Effective effective, effective_counts(study));
+  const Json draws = effective.counts ? effective.counts->at("draws") : Json();
+  Json floor;
+  std::string floor_line = fmt::format("what is rarer than the floor: {}", effective.why_not);
+  if (!draws.is_null()) {
+    floor = rounded(zero_event_upper(draws.at("effective").get<double>(), kLevel) * kPer);
+    floor_line = fmt::format(
+        "what is rarer than the floor: {} answers, worth {} independent ones, without one event "
+        "leave up to {} per 100k (95%)",
+        with_commas(draws.at("completed").get<std::uint64_t>()),
+        with_commas(static_cast<std::uint64_t>(draws.at("effective").get<double>())),
+        rate_text(floor.get<double>() / kPer));
+  }
   std::vector<std::string> lines = {
       "users' reactions to the candidate: after " + share_text(frame.user_goes_on, frame.turns) +
           " turns the logged user wrote again, to another answer",
@@ -404,18 +476,15 @@ Result<Json> cannot_see(Study& study, const FrameFigures& frame) {
                   "replayed by itself",
                   with_commas(frame.users.size()), with_commas(frame.conversations)),
       "uses that no log holds because a new capability brings them: no figure is possible",
-      fmt::format(
-          "what is rarer than the floor: {} completed answers without one event leave up to "
-          "{} per 100k (95%)",
-          with_commas(completed), rate_text(floor / kPer)),
+      std::move(floor_line),
   };
   return measured("cannot_see", "What replay cannot see",
                   {{"turns", frame.turns},
                    {"turns_with_reaction", frame.user_goes_on},
                    {"users", frame.users.size()},
                    {"conversations", frame.conversations},
-                   {"candidate_answers", completed},
-                   {"floor_per_100k", rounded(floor)}},
+                   {"candidate_answers", draws},
+                   {"floor_per_100k", floor}},
                   std::move(lines));
 }
 

@@ -7,7 +7,6 @@
 #include "estimate/prior.hpp"
 #include "stats/distributions.hpp"
 #include "stats/multiplicity.hpp"
-#include "stats/two_rates.hpp"
 
 namespace understudy {
 namespace {
@@ -95,11 +94,6 @@ std::optional<OldRate> old_rate(const Work& work) {
 }
 
 // --- Change against the deployed model
-
-RateCount effective(const EventCount& count) {
-  if (count.y > 0) return {count.y * count.y / count.v, count.y / count.v};
-  return {0, 1 / count.w_next};
-}
 
 // McNemar's test where both arms answered the same prefixes, one draw each.
 std::optional<double> paired_p_value(const ArmSummary& a, const ArmSummary& b) {
@@ -444,6 +438,11 @@ Work first_pass(const BehaviorInput& input, const EstimateOptions& options) {
 }
 
 }  // namespace
+
+RateCount effective(const EventCount& count) {
+  if (count.y > 0) return {count.y * count.y / count.v, count.y / count.v};
+  return {0, 1 / count.w_next};
+}
 
 std::vector<BehaviorEstimate> estimate_behaviors(std::span<const BehaviorInput> inputs,
                                                  const EstimateOptions& options) {

@@ -12,6 +12,7 @@
 #include "estimate/history.hpp"
 #include "estimate/rates.hpp"
 #include "records/estimate.hpp"
+#include "stats/two_rates.hpp"
 
 namespace understudy {
 
@@ -33,6 +34,10 @@ struct BehaviorInput {
     return arms[static_cast<std::size_t>(which)];
   }
 };
+
+/// As many independent draws, and events among them, as the share is worth: what tests and ratios
+/// of rates are made of.
+[[nodiscard]] RateCount effective(const EventCount& count);
 
 struct EstimateOptions {
   double level = 0.95;

@@ -106,6 +106,10 @@ TEST(PairedMidP, IsTheSignTestOnDiscordantPairs) {
   EXPECT_NEAR(paired_mid_p(3, 7), 0.2265625, 1e-12);
   EXPECT_EQ(paired_mid_p(0, 0), 1);
   EXPECT_EQ(paired_mid_p(5, 5), 1);
+  EXPECT_NEAR(exact_sign_test(3, 7), 352.0 / 1024, 1e-12);
+  EXPECT_NEAR(exact_sign_test(6, 0), 2.0 / 64, 1e-12);
+  EXPECT_EQ(exact_sign_test(0, 0), 1);
+  EXPECT_EQ(exact_sign_test(5, 5), 1);
 }
 
 TEST(FisherPower, IsBelowAlphaUnderTheNullAndNearOneFarFromIt) {

@@ -85,6 +85,13 @@ double paired_mid_p(std::uint64_t only_a, std::uint64_t only_b) {
   return two_sided_mid_p(static_cast<double>(only_a), static_cast<double>(only_a + only_b), 0.5);
 }
 
+double exact_sign_test(std::uint64_t more, std::uint64_t fewer) {
+  const auto most = static_cast<double>(std::max(more, fewer));
+  const auto least = static_cast<double>(std::min(more, fewer));
+  if (most <= 0) return 1;
+  return std::min(1.0, 2 * beta_cdf(most, least + 1, 0.5));
+}
+
 double fisher_power(std::uint64_t n_a, double share_a, std::uint64_t n_b, double share_b,
                     double alpha) {
   const std::vector<double> mass_a = binomial_masses(n_a, share_a);

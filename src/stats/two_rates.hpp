@@ -31,6 +31,10 @@ struct RateCount {
 /// McNemar's exact test, two-sided mid-p: pairs where only a / only b is present. Fagerland 2013.
 [[nodiscard]] double paired_mid_p(std::uint64_t only_a, std::uint64_t only_b);
 
+/// Exact sign test, two-sided: twice the tail of Bin(more + fewer, ½), at most 1. Never above its
+/// level where each sign is as likely as the other.
+[[nodiscard]] double exact_sign_test(std::uint64_t more, std::uint64_t fewer);
+
 /// Power of Fisher's test at significance alpha when the true shares are as given, by exact
 /// enumeration: O((n_a + n_b)² log) steps.
 [[nodiscard]] double fisher_power(std::uint64_t n_a, double share_a, std::uint64_t n_b,
