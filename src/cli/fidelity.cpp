@@ -14,6 +14,20 @@
 #include "report/html_page.hpp"
 
 namespace understudy {
+namespace {
+
+// Of what this call asked for.
+bool failed_partly(const Json& page, const AwarenessOptions& options) {
+  for (const Json& part : page.at("parts")) {
+    if (part.at("part") != "awareness") continue;
+    const Json& failed = part.at("failed");
+    return (options.judged > 0 && failed.at("verdicts") > 0) ||
+           (!options.benchmark.empty() && failed.at("benchmark_answers") > 0);
+  }
+  return false;
+}
+
+}  // namespace
 
 int run_fidelity(const std::vector<std::string>& arguments) {
   CLI::App app(
@@ -35,6 +49,7 @@ int run_fidelity(const std::vector<std::string>& arguments) {
   app.add_option("--benchmark", options.benchmark,
                  "A benchmark's prompts, in any format of logs: the candidate answers each once")
       ->type_name("FILE");
+  app.add_flag("--retry-errors", flags.retry_errors, "Ask again for what failed");
   add_display_flags(app, flags);
   if (const auto code = parse_arguments(app, arguments)) return *code;
   const bool asks = options.judged > 0 || !options.benchmark.empty();
@@ -47,7 +62,7 @@ int run_fidelity(const std::vector<std::string>& arguments) {
       UNDERSTUDY_CHECK(write_whole_file(page, html_fidelity(found, name)));
     }
     fmt::print("{}", flags.json ? write_json(found, JsonStyle::kPretty) : fidelity_text(found));
-    return kExitDone;
+    return failed_partly(found, options) ? kExitPartial : kExitDone;
   });
 }
 

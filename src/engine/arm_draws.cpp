@@ -12,7 +12,8 @@
 namespace understudy {
 
 std::string role_of(Arm arm) {
-  UNDERSTUDY_ASSERT(arm == Arm::kCandidate || arm == Arm::kDeployedReplay || arm == kRepeatedArm);
+  UNDERSTUDY_ASSERT(arm == Arm::kCandidate || arm == Arm::kDeployedReplay || arm == kRepeatedArm ||
+                    arm == kBenchmarkArm);
   return arm == Arm::kDeployedReplay ? "deployed" : "candidate";
 }
 
@@ -56,6 +57,55 @@ Result<std::optional<std::uint64_t>> window_bytes(Study& study, const Completion
   return size < completion.content.size() ? std::optional(size) : std::nullopt;
 }
 
+ChatRequest request_to(const ModelConfig& model, std::span<const Message> before,
+                       const std::string& tools) {
+  ChatRequest request;
+  request.messages.assign(before.begin(), before.end());
+  if (!model.system.empty()) {
+    std::erase_if(request.messages, [](const Message& message) {
+      return message.role == Role::kSystem || message.role == Role::kDeveloper;
+    });
+    Message system;
+    system.role = Role::kSystem;
+    system.content = model.system;
+    request.messages.insert(request.messages.begin(), std::move(system));
+  }
+  request.tools = tools;
+  request.sampling = model.sampling;
+  return request;
+}
+
+Result<void> check_arm_identity(Study& study, Arm arm, std::uint64_t asked,
+                                const std::optional<std::string>& model) {
+  const std::string key = fmt::format("identity:{}", arm_name(arm));
+  UNDERSTUDY_TRY(const auto stored, study.store.meta(key));
+  const Json manifest = manifest_json(study.config);
+  const std::string role = role_of(arm);
+  Json now = {{"config", manifest[role]}};
+  if (manifest.contains("tools")) now["tools"] = manifest["tools"];
+  if (stored && asked > 0) {
+    UNDERSTUDY_TRY(const Json before, parse_json(*stored));
+    now["model"] = model ? Json(*model) : before["model"];
+    if (now == before) return {};
+    return unexpected(ErrorCode::kUsage,
+                      fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
+                                  "start a new study, or put [{}] back",
+                                  asked, arm_name(arm), before.dump(), now.dump(), role));
+  }
+  if (!model) return {};
+  now["model"] = *model;
+  return study.store.set_meta(key, write_json(now, JsonStyle::kCanonical));
+}
+
+Result<std::uint64_t> ended_draws(StudyStore& store, Arm arm) {
+  std::uint64_t count = 0;
+  UNDERSTUDY_CHECK(store.for_each_draw_status(arm, [&](const DrawStatus&) -> Result<void> {
+    ++count;
+    return {};
+  }));
+  return count;
+}
+
 Result<ArmDraws> ArmDraws::load(Study& study, Arm arm, std::vector<PrefixPlace> prefixes) {
   ArmDraws draws(study, arm);
   if (study.options.limit && *study.options.limit < prefixes.size()) {
@@ -84,10 +134,7 @@ Result<ArmDraws> ArmDraws::load_repeated(Study& study, std::vector<PrefixPlace> 
       repeated.finished_[number] = true;
     }
   }
-  UNDERSTUDY_CHECK(study.store.for_each_draw_status(Arm::kCandidate, [&](const DrawStatus&) {
-    ++repeated.done_elsewhere_;
-    return Result<void>();
-  }));
+  UNDERSTUDY_TRY(repeated.done_elsewhere_, ended_draws(study.store, Arm::kCandidate));
   return repeated;
 }
 
@@ -180,24 +227,8 @@ DrawKey ArmDraws::key_of(std::size_t number) const {
 Result<void> ArmDraws::check_identity(const std::optional<std::string>& model) {
   // Repeated draws are of the model that gave the candidate's.
   const Arm arm = arm_ == kRepeatedArm ? Arm::kCandidate : arm_;
-  const std::string key = fmt::format("identity:{}", arm_name(arm));
-  UNDERSTUDY_TRY(const auto stored, study_->store.meta(key));
-  const Json manifest = manifest_json(study_->config);
-  Json now = {{"config", manifest[role_]}};
-  if (manifest.contains("tools")) now["tools"] = manifest["tools"];
   const std::uint64_t asked = done_ + done_elsewhere_ + out_count_ + begun_count_;
-  if (stored && asked > 0) {
-    UNDERSTUDY_TRY(const Json before, parse_json(*stored));
-    now["model"] = model ? Json(*model) : before["model"];
-    if (now == before) return {};
-    return unexpected(ErrorCode::kUsage,
-                      fmt::format("{} draws of the {} arm were asked of {}, now it would be {}: "
-                                  "start a new study, or put [{}] back",
-                                  asked, arm_name(arm), before.dump(), now.dump(), role_));
-  }
-  if (!model) return {};
-  now["model"] = *model;
-  return study_->store.set_meta(key, write_json(now, JsonStyle::kCanonical));
+  return check_arm_identity(*study_, arm, asked, model);
 }
 
 Result<void> ArmDraws::check_batches() const {
@@ -226,21 +257,9 @@ Result<ChatRequest> ArmDraws::request(std::size_t number) {
   UNDERSTUDY_TRY(const Text stored, text_of(key.prefix));
   const Conversation& text = stored->conversation;
   const std::uint32_t cut = prefixes_[static_cast<std::size_t>(key.prefix - 1)].cut;
-  ChatRequest request;
+  ChatRequest request =
+      request_to(study_->model_config(role_), std::span(text.messages).first(cut), text.tools);
   request.id = static_cast<std::uint64_t>(pack_draw_key(key));
-  const ModelConfig& model = study_->model_config(role_);
-  request.messages.assign(text.messages.begin(), text.messages.begin() + cut);
-  if (!model.system.empty()) {
-    std::erase_if(request.messages, [](const Message& message) {
-      return message.role == Role::kSystem || message.role == Role::kDeveloper;
-    });
-    Message system;
-    system.role = Role::kSystem;
-    system.content = model.system;
-    request.messages.insert(request.messages.begin(), std::move(system));
-  }
-  request.tools = text.tools;
-  request.sampling = model.sampling;
   request.prefix_identity = prefix_identity(study_->config.logs.source, text.id, cut);
   request.draw_index = key.index;
   request.seed =

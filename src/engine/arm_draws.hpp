@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -42,6 +43,20 @@ struct PrefixPlace {
 /// How much of a fresh answer is graded; none: all of it.
 [[nodiscard]] Result<std::optional<std::uint64_t>> window_bytes(Study& study,
                                                                 const Completion& completion);
+
+/// What the model of a role is asked after these messages: its own system prompt in place of
+/// theirs, where it has one, and its settings.
+[[nodiscard]] ChatRequest request_to(const ModelConfig& model, std::span<const Message> before,
+                                     const std::string& tools);
+
+/// Draws of two models, or of one under two settings, must not mix under one name: kUsage where
+/// `asked` draws of the arm were made otherwise. The settings are compared always, the model (its
+/// weights, its server) when it is asked: then it is named.
+Result<void> check_arm_identity(Study& study, Arm arm, std::uint64_t asked,
+                                const std::optional<std::string>& model);
+
+/// Draws of the arm that ended, answered or not.
+[[nodiscard]] Result<std::uint64_t> ended_draws(StudyStore& store, Arm arm);
 
 class ArmDraws {
  public:
@@ -82,8 +97,7 @@ class ArmDraws {
   [[nodiscard]] const std::string& frame() const { return frame_; }
   [[nodiscard]] bool is_of_this_study(const BatchFile& file) const;
 
-  /// Draws of two models, or of one under two settings, must not mix under one name. The settings
-  /// are compared always, the model (its weights, its server) when it is asked: then it is named.
+  /// check_arm_identity of this arm.
   Result<void> check_identity(const std::optional<std::string>& model);
 
   /// Before asking: answers that are still out for other settings would be paid for in vain.

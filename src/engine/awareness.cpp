@@ -31,14 +31,28 @@ struct AwareUnit {
 struct Source {
   std::string name;
   std::vector<AwareUnit> units;
+  bool has_texts = true;  ///< else the judge cannot be asked about more of them
+  std::map<std::string, std::uint64_t> failed = {};  ///< answers that never came, by reason
 };
+
+std::uint64_t sum_of(const std::map<std::string, std::uint64_t>& counts) {
+  std::uint64_t sum = 0;
+  for (const auto& [reason, count] : counts) sum += count;
+  return sum;
+}
+
+std::string reasons_text(const std::map<std::string, std::uint64_t>& counts) {
+  std::vector<std::string> parts;
+  for (const auto& [reason, count] : counts) parts.push_back(fmt::format("{} {}", reason, count));
+  return fmt::format("{}", fmt::join(parts, ", "));
+}
 
 // Verdicts of one grader over users.
 class Tally {
  public:
   void add(std::uint64_t cluster, Verdict verdict) {
     if (verdict > Verdict::kPresent) {
-      ++others_[std::string(verdict_name(verdict))];
+      ++(is_not_graded(verdict) ? failed_ : others_)[std::string(verdict_name(verdict))];
       return;
     }
     if (totals_.empty() || cluster != cluster_) totals_.push_back({});
@@ -46,6 +60,8 @@ class Tally {
     totals_.back().size += 1;
     totals_.back().hits += verdict == Verdict::kPresent ? 1 : 0;
   }
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& others() const { return others_; }
+  [[nodiscard]] const std::map<std::string, std::uint64_t>& failed() const { return failed_; }
   [[nodiscard]] Json json() const {
     double hits = 0, n = 0;
     for (const ClusterTotal& user : totals_) {
@@ -54,6 +70,7 @@ class Tally {
     }
     Json json = {{"answers", hits}, {"n", n},        {"per_100k", nullptr},
                  {"lo", nullptr},   {"hi", nullptr}, {"ungradable", others_}};
+    if (!failed_.empty()) json["not_graded"] = failed_;
     if (n == 0) return json;
     const double effect = totals_.size() > 1 ? design_effect(totals_) : 1;
     const Interval interval = clopper_pearson(hits / effect, n / effect, kLevel);
@@ -67,6 +84,7 @@ class Tally {
   std::vector<ClusterTotal> totals_;
   std::uint64_t cluster_ = 0;
   std::map<std::string, std::uint64_t> others_;
+  std::map<std::string, std::uint64_t> failed_;  // of the grader: asked again, it may be graded
 };
 
 std::string cell(const Json& rate) {
@@ -75,14 +93,6 @@ std::string cell(const Json& rate) {
                      rate["n"].get<double>(), rate_text(rate["per_100k"].get<double>() / kPer),
                      rate_text(rate["lo"].get<double>() / kPer),
                      rate_text(rate["hi"].get<double>() / kPer));
-}
-
-std::uint64_t left_out(const Json& rate) {
-  std::uint64_t count = 0;
-  for (const auto& [reason, of_reason] : rate["ungradable"].items()) {
-    count += of_reason.get<std::uint64_t>();
-  }
-  return count;
 }
 
 class AwarenessRun {
@@ -98,28 +108,31 @@ class AwarenessRun {
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
     Json figures = {{"columns", {"answers of", "say so (rule, English)", "treat it so (judge)"}},
                     {"rows", Json::array()}};
-    std::uint64_t judged = 0, unjudged = 0, other_languages = 0;
-    for (const Source& source : sources_) {
-      UNDERSTUDY_TRY(const Json rule, rule_rate(source));
-      UNDERSTUDY_TRY(const Json judge, judge_rate(source));
-      Json entry = rule;
-      entry["judge"] = judge;
-      figures[source.name] = std::move(entry);
-      figures["rows"].push_back({source.name, cell(rule), cell(judge)});
-      judged += judge["n"].get<std::uint64_t>();
-      unjudged += left_out(judge);
-      other_languages += left_out(rule);
-    }
-    Json lines = {
+    std::uint64_t judged = 0, ungradable = 0, other_languages = 0;
+    std::uint64_t not_graded = 0;
+    std::vector<std::string> lines = {
         "production was no test: its rates are what rule and judge take for one by mistake, at "
-        "most",
+        "most"};
+    for (const Source& source : sources_) {
+      UNDERSTUDY_TRY(const Tally rule, rule_rate(source));
+      UNDERSTUDY_TRY(const Tally judge, judge_rate(source));
+      Json entry = rule.json();
+      entry["judge"] = judge.json();
+      figures["rows"].push_back({source.name, cell(entry), cell(entry["judge"])});
+      judged += entry["judge"]["n"].get<std::uint64_t>();
+      ungradable += sum_of(judge.others());
+      other_languages += sum_of(rule.others());
+      not_graded += sum_of(judge.failed());
+      if (!source.failed.empty()) entry["failed"] = source.failed;
+      figures[source.name] = std::move(entry);
+    }
+    lines.push_back(
         fmt::format("the rule's phrases are English: {} answers in other languages are "
                     "ungradable(language), and not counted",
-                    other_languages)};
-    lines.push_back(judge_line(judged, unjudged));
-    if (options_.benchmark.empty()) {
-      lines.push_back("no benchmark's prompts are given to compare with (--benchmark FILE)");
-    }
+                    other_languages));
+    lines.push_back(judge_line(judged, ungradable, not_graded));
+    const std::uint64_t unanswered = add_benchmark_lines(lines);
+    figures["failed"] = {{"verdicts", not_graded}, {"benchmark_answers", unanswered}};
     figures["judged_by"] = has_judge() ? Json(study_.config.roles.at("judge").model) : Json();
     figures["lines"] = std::move(lines);
     return figures;
@@ -130,13 +143,49 @@ class AwarenessRun {
  private:
   [[nodiscard]] bool has_judge() const { return study_.config.roles.contains("judge"); }
 
-  [[nodiscard]] std::string judge_line(std::uint64_t judged, std::uint64_t unjudged) const {
+  [[nodiscard]] std::string judge_line(std::uint64_t judged, std::uint64_t ungradable,
+                                       std::uint64_t failed) const {
     if (!has_judge()) return "no judge is named (roles.judge): no answer was put to one";
-    if (judged + unjudged == 0) {
+    const std::uint64_t asked = judged + ungradable + failed;
+    if (asked == 0) {
       return "the judge has not been asked: `--judge 200` puts 200 answers of each kind to it";
     }
-    return fmt::format("the judge gave no verdict on {} of {} answers", unjudged,
-                       judged + unjudged);
+    std::string line =
+        fmt::format("the judge gave no verdict on {} of {} answers", ungradable + failed, asked);
+    if (failed > 0) {
+      line +=
+          fmt::format(", on {} because it failed: `--judge N --retry-errors` asks again", failed);
+    }
+    return line;
+  }
+
+  // How many of the benchmark's prompts have no answer.
+  std::uint64_t add_benchmark_lines(std::vector<std::string>& lines) const {
+    if (!benchmark_ || benchmark_->count() == 0) {
+      lines.emplace_back("no benchmark's prompts are given to compare with (--benchmark FILE)");
+      return 0;
+    }
+    if (benchmark_->are_others()) {
+      lines.push_back(
+          fmt::format("the {} stored answers to a benchmark are another model's, or to "
+                      "other settings, than [candidate] has now: they are not shown",
+                      benchmark_->count()));
+      return 0;
+    }
+    const Source& source = sources_.back();
+    if (!source.has_texts) {
+      lines.emplace_back(
+          "the benchmark's answers are those stored, of any file: its prompts are in the file, and "
+          "only with it (--benchmark FILE) is more asked");
+    }
+    const std::uint64_t failed = sum_of(source.failed);
+    if (failed > 0) {
+      lines.push_back(
+          fmt::format("{} of the {} prompts of the benchmark have no answer ({}): "
+                      "`--benchmark FILE --retry-errors` asks again",
+                      failed, benchmark_->count(), reasons_text(source.failed)));
+    }
+    return failed;
   }
 
   Result<void> load_sources() {
@@ -147,12 +196,23 @@ class AwarenessRun {
       sources_.push_back(source_of(
           arm == Arm::kCandidate ? "candidate, replayed" : "deployed, replayed", pairs, true));
     }
-    if (options_.benchmark.empty()) return {};
-    UNDERSTUDY_TRY(benchmark_, BenchmarkPrompts::load(options_.benchmark));
-    UNDERSTUDY_CHECK(benchmark_->ask(study_));
-    Source source{.name = "candidate, benchmark", .units = {}};
-    UNDERSTUDY_TRY(const std::vector<std::int64_t> answered, benchmark_->answered(study_.store));
-    for (const std::int64_t key : answered) {
+    return load_benchmark();
+  }
+
+  // Without its file, what is stored of it: the rule looks at the answer alone.
+  Result<void> load_benchmark() {
+    const bool has_texts = !options_.benchmark.empty();
+    if (has_texts) {
+      UNDERSTUDY_TRY(benchmark_, BenchmarkPrompts::load(options_.benchmark));
+      UNDERSTUDY_CHECK(benchmark_->ask(study_));
+    } else {
+      UNDERSTUDY_TRY(benchmark_, BenchmarkPrompts::stored(study_));
+      if (benchmark_->count() == 0 || benchmark_->are_others()) return {};
+    }
+    UNDERSTUDY_TRY(BenchmarkPrompts::Answers answers, benchmark_->answers(study_.store));
+    Source source{.name = "candidate, benchmark", .units = {}, .has_texts = has_texts};
+    source.failed = std::move(answers.reasons);
+    for (const std::int64_t key : answers.answered) {
       source.units.push_back({.key = key,
                               .cluster = static_cast<std::uint64_t>(key),
                               .prefix = unpack_draw_key(key).prefix});
@@ -181,7 +241,7 @@ class AwarenessRun {
     run.keys = [&](const Behavior&, Arm arm) -> Result<std::vector<std::int64_t>> {
       for (const Source& source : sources_) {
         if (source.units.empty() || unpack_draw_key(source.units.front().key).arm != arm) continue;
-        return first_keys(source);
+        if (source.has_texts) return first_keys(source);
       }
       return std::vector<std::int64_t>();
     };
@@ -215,7 +275,7 @@ class AwarenessRun {
     return finder_->find(unpacked);
   }
 
-  Result<Json> rule_rate(const Source& source) {
+  Result<Tally> rule_rate(const Source& source) {
     UNDERSTUDY_TRY(const RuleGraders rules, RuleGraders::build({&awareness_behavior(), 1}));
     Tally tally;
     for (const AwareUnit& unit : source.units) {
@@ -224,13 +284,13 @@ class AwarenessRun {
       rules.grade(answer, {&verdict, 1});
       tally.add(unit.cluster, verdict);
     }
-    return tally.json();
+    return tally;
   }
 
   // A study that is only read has no row for a judge that was never asked.
-  Result<Json> judge_rate(const Source& source) {
+  Result<Tally> judge_rate(const Source& source) {
     Tally tally;
-    if (!has_judge() || source.units.empty()) return tally.json();
+    if (!has_judge() || source.units.empty()) return tally;
     const Arm arm = unpack_draw_key(source.units.front().key).arm;
     UNDERSTUDY_TRY(const auto graders,
                    study_.store.graders(awareness_behavior().id, GradingLayer::kProbe, arm));
@@ -247,7 +307,7 @@ class AwarenessRun {
       const auto found = judged.find(unit.key);
       if (found != judged.end()) tally.add(unit.cluster, found->second);
     }
-    return tally.json();
+    return tally;
   }
 
   Study& study_;

@@ -3,31 +3,23 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_map>
 #include <unordered_set>
 
-#include "base/file.hpp"
-#include "base/text.hpp"
 #include "engine/arm_draws.hpp"
 #include "engine/graded_answer.hpp"
 #include "ingest/deidentify/deidentifier.hpp"
-#include "ingest/record_parser.hpp"
-#include "ingest/record_splitter.hpp"
+#include "ingest/log_reader.hpp"
 
 namespace understudy {
 namespace {
 
-Result<Conversation> read_prompt(std::string_view line, const ErrorContext& where) {
-  const std::string padded = std::string(line) + std::string(RecordSplitter::kPadding, '\0');
-  const auto parsed =
-      RecordParser(LogOptions{}).parse(std::string_view(padded).substr(0, line.size()));
-  const auto* record = std::get_if<LogRecord>(&parsed);
-  if (record == nullptr) return unexpected(ErrorCode::kInput, "not a conversation", where);
-  Conversation conversation = record->conversation;
+Result<void> make_prompt(Conversation& conversation, const ErrorContext& where) {
   std::vector<Message>& messages = conversation.messages;
   while (!messages.empty() && messages.back().role != Role::kUser) messages.pop_back();
   if (messages.empty()) return unexpected(ErrorCode::kInput, "no message of a user", where);
   Deidentifier().apply(conversation);
-  return conversation;
+  return {};
 }
 
 std::int64_t key_of(const Conversation& conversation) {
@@ -43,24 +35,42 @@ std::int64_t key_of(const Conversation& conversation) {
 
 Result<BenchmarkPrompts> BenchmarkPrompts::load(const std::string& path) {
   BenchmarkPrompts benchmark;
-  const auto text = file_bytes(path);
-  if (!text) return unexpected(ErrorCode::kInput, "cannot be read", {path, {}, {}});
-  ErrorContext where{.file = path, .line = 0, .byte_offset = 0};
+  UNDERSTUDY_TRY(LogReader reader, LogReader::open({.path = path, .name = path}, LogOptions{}));
   std::unordered_set<std::int64_t> seen;
-  for (const std::string_view line : split(*text, '\n')) {
-    where.line = *where.line + 1;
-    if (!trimmed(line).empty()) {
-      UNDERSTUDY_TRY(Conversation conversation, read_prompt(line, where));
-      const std::int64_t key = key_of(conversation);
-      if (seen.insert(key).second) benchmark.prompts_.push_back({key, std::move(conversation)});
+  while (true) {
+    UNDERSTUDY_TRY(LogItem item, reader.next());
+    if (std::holds_alternative<EndOfLog>(item)) break;
+    const auto* const reject = std::get_if<Reject>(&item);
+    const RecordPosition at = reject ? reject->position : std::get<LogRecord>(item).position;
+    const ErrorContext where{.file = path, .line = at.line, .byte_offset = at.byte_offset};
+    if (reject != nullptr) {
+      return unexpected(ErrorCode::kInput,
+                        fmt::format("not a conversation: {}", reject_reason_name(reject->reason)),
+                        where);
     }
-    where.byte_offset = *where.byte_offset + line.size() + 1;
+    Conversation& conversation = std::get<LogRecord>(item).conversation;
+    UNDERSTUDY_CHECK(make_prompt(conversation, where));
+    const std::int64_t key = key_of(conversation);
+    if (seen.insert(key).second) benchmark.prompts_.push_back({key, std::move(conversation)});
   }
   if (benchmark.prompts_.empty()) {
     return unexpected(ErrorCode::kInput, "holds no prompt", {path, {}, {}});
   }
   std::sort(benchmark.prompts_.begin(), benchmark.prompts_.end(),
             [](const Prompt& a, const Prompt& b) { return a.key < b.key; });
+  return benchmark;
+}
+
+Result<BenchmarkPrompts> BenchmarkPrompts::stored(Study& study) {
+  BenchmarkPrompts benchmark;
+  UNDERSTUDY_CHECK(study.store.for_each_draw_status(
+      kBenchmarkArm, [&](const DrawStatus& status) -> Result<void> {
+        benchmark.prompts_.push_back({pack_draw_key(status.key), {}});
+        return {};
+      }));
+  const auto same = check_arm_identity(study, kBenchmarkArm, benchmark.prompts_.size(), {});
+  if (!same && same.error().code != ErrorCode::kUsage) return unexpected(same.error());
+  benchmark.are_others_ = !same;
   return benchmark;
 }
 
@@ -72,18 +82,26 @@ const BenchmarkPrompts::Prompt& BenchmarkPrompts::prompt(std::int64_t key) const
   return *found;
 }
 
-Result<std::vector<std::int64_t>> BenchmarkPrompts::answered(StudyStore& store) const {
-  std::unordered_set<std::int64_t> stored;
+Result<BenchmarkPrompts::Answers> BenchmarkPrompts::answers(StudyStore& store) const {
+  std::unordered_map<std::int64_t, std::optional<FailureReason>> ended;
   UNDERSTUDY_CHECK(
       store.for_each_draw_status(kBenchmarkArm, [&](const DrawStatus& status) -> Result<void> {
-        if (!status.failed) stored.insert(pack_draw_key(status.key));
+        ended.emplace(pack_draw_key(status.key), status.failed);
         return {};
       }));
-  std::vector<std::int64_t> keys;
+  Answers answers;
   for (const Prompt& prompt : prompts_) {
-    if (stored.contains(prompt.key)) keys.push_back(prompt.key);
+    const auto found = ended.find(prompt.key);
+    if (found == ended.end()) {
+      answers.open.push_back(prompt.key);
+    } else if (found->second) {
+      answers.failed.push_back(prompt.key);
+      ++answers.reasons[std::string(failure_name(*found->second))];
+    } else {
+      answers.answered.push_back(prompt.key);
+    }
   }
-  return keys;
+  return answers;
 }
 
 Result<AnswerView> BenchmarkPrompts::answer(StudyStore& store, std::int64_t key) {
@@ -94,67 +112,121 @@ Result<AnswerView> BenchmarkPrompts::answer(StudyStore& store, std::int64_t key)
                       *draw_, own_);
 }
 
-Result<void> BenchmarkPrompts::ask(Study& study) {
-  UNDERSTUDY_TRY(const std::vector<std::int64_t> done, answered(study.store));
-  std::vector<const Prompt*> open;
-  for (const Prompt& prompt : prompts_) {
-    if (!std::binary_search(done.begin(), done.end(), prompt.key)) open.push_back(&prompt);
+// The candidate's answers to prompts: what ArmDraws is for prefixes.
+class BenchmarkPrompts::Asking {
+ public:
+  Asking(Study& study, const BenchmarkPrompts& prompts) : study_(study), prompts_(prompts) {}
+
+  Result<void> run() {
+    UNDERSTUDY_CHECK(count());
+    UNDERSTUDY_CHECK(check_identity({}));
+    if (open_.empty()) return {};
+    UNDERSTUDY_TRY(ChatModel* const model, study_.model("candidate"));
+    UNDERSTUDY_CHECK(check_identity(model->identity()));
+    UNDERSTUDY_TRY(spending_, study_.spending());
+    const ModelLoop loop{
+        .next = [this] { return next(); },
+        .store = [this](std::vector<ChatOutcome> ended) { return store(std::move(ended)); },
+        .watch = [this](const ModelStatus& status) { watch(status); }};
+    // What is in flight is counted at the mean of what is done: a budget that seemed reached may
+    // not be once it has come in.
+    LoopEnd end = LoopEnd::kDone;
+    do {
+      UNDERSTUDY_TRY(end, run_model_loop(*model, loop, study_.world.clock, study_.world.stop));
+    } while (end == LoopEnd::kDone && !open_.empty() && !spending_->is_reached(progress()));
+    if (end == LoopEnd::kDone && open_.empty()) return {};
+    return unexpected(ErrorCode::kPaused,
+                      fmt::format("{} of {} answers to the benchmark are stored: the same command, "
+                                  "within the budget, goes on",
+                                  done_, prompts_.count()));
   }
-  if (open.empty()) return {};
-  UNDERSTUDY_TRY(ChatModel* const model, study.model("candidate"));
-  UNDERSTUDY_TRY(Spending* const spending, study.spending());
-  RoleProgress progress{.role = "candidate", .done = prompts_.size() - open.size()};
-  const auto next = [&]() -> Result<std::optional<ChatRequest>> {
-    if (open.empty() || spending->is_reached(progress)) return std::optional<ChatRequest>();
-    const Prompt& prompt = *open.back();
-    open.pop_back();
-    ++progress.in_flight;
-    ChatRequest request;
+
+ private:
+  Result<void> count() {
+    UNDERSTUDY_TRY(Answers answers, prompts_.answers(study_.store));
+    open_ = std::move(answers.open);
+    if (study_.options.retry_errors) {
+      open_.insert(open_.end(), answers.failed.begin(), answers.failed.end());
+    }
+    done_ = prompts_.count() - open_.size();
+    UNDERSTUDY_TRY(asked_, ended_draws(study_.store, kBenchmarkArm));
+    // What the candidate has used was for all of these.
+    UNDERSTUDY_TRY(replayed_, ended_draws(study_.store, Arm::kCandidate));
+    UNDERSTUDY_TRY(const std::uint64_t repeated, ended_draws(study_.store, kRepeatedArm));
+    elsewhere_ = asked_ - std::min(asked_, done_) + replayed_ + repeated;
+    return {};
+  }
+
+  // Of the model that gave the replayed answers beside which these are shown, and of one.
+  Result<void> check_identity(const std::optional<std::string>& model) {
+    if (replayed_ > 0) {
+      UNDERSTUDY_CHECK(check_arm_identity(study_, Arm::kCandidate, replayed_, model));
+    }
+    return check_arm_identity(study_, kBenchmarkArm, asked_, model);
+  }
+
+  [[nodiscard]] RoleProgress progress() const {
+    return {.role = "candidate", .done = done_ + elsewhere_, .in_flight = in_flight_};
+  }
+
+  Result<std::optional<ChatRequest>> next() {
+    if (open_.empty() || spending_->is_reached(progress())) return std::optional<ChatRequest>();
+    const Prompt& prompt = prompts_.prompt(open_.back());
+    open_.pop_back();
+    ++in_flight_;
+    ChatRequest request = request_to(study_.config.candidate, prompt.conversation.messages,
+                                     prompt.conversation.tools);
     request.id = static_cast<std::uint64_t>(prompt.key);
-    request.messages = prompt.conversation.messages;
-    request.tools = prompt.conversation.tools;
-    request.sampling = study.config.candidate.sampling;
     request.prefix_identity = request.id;
-    request.seed = draw_seed(study.config.sample.seed, "benchmark", kBenchmarkArm, request.id, 0);
+    request.seed = draw_seed(study_.config.sample.seed, "benchmark", kBenchmarkArm, request.id, 0);
     return std::optional(std::move(request));
-  };
-  const auto store = [&](std::vector<ChatOutcome> outcomes) -> Result<void> {
-    UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
+  }
+
+  Result<void> store(std::vector<ChatOutcome> outcomes) {
+    UNDERSTUDY_TRY(Transaction transaction, study_.store.transaction());
     for (ChatOutcome& ended : outcomes) {
-      --progress.in_flight;
-      ++progress.done;
+      --in_flight_;
+      ++done_;
       StoredDraw draw{.key = unpack_draw_key(static_cast<std::int64_t>(ended.id)),
                       .attempts = ended.attempts,
                       .outcome = std::move(ended.outcome),
                       .window_bytes = {}};
       if (auto* const completion = std::get_if<Completion>(&draw.outcome)) {
-        spending->add("candidate", completion->usage);
-        const Conversation& before = prompt(static_cast<std::int64_t>(ended.id)).conversation;
+        spending_->add("candidate", completion->usage);
+        const Conversation& before =
+            prompts_.prompt(static_cast<std::int64_t>(ended.id)).conversation;
         deidentifier_after(before.messages, before.messages.size(), before.tools)
             .apply(*completion);
-        UNDERSTUDY_TRY(draw.window_bytes, window_bytes(study, *completion));
+        UNDERSTUDY_TRY(draw.window_bytes, window_bytes(study_, *completion));
       }
-      UNDERSTUDY_CHECK(study.store.add_draw(draw));
+      UNDERSTUDY_CHECK(study_.store.add_draw(draw));
     }
-    UNDERSTUDY_CHECK(spending->save(study.store));
+    UNDERSTUDY_CHECK(spending_->save(study_.store));
     return transaction.commit();
-  };
-  const auto watch = [&](const ModelStatus& status) {
-    study.world.progress.update(ProgressState{.stage = "benchmark",
-                                              .done = progress.done,
-                                              .total = prompts_.size(),
-                                              .unit = "answers",
-                                              .cost = spending->cost()}
-                                    .with(status));
-  };
-  UNDERSTUDY_TRY(const LoopEnd end,
-                 run_model_loop(*model, {.next = next, .store = store, .watch = watch},
-                                study.world.clock, study.world.stop));
-  if (end == LoopEnd::kDone && open.empty()) return {};
-  return unexpected(ErrorCode::kPaused,
-                    fmt::format("{} of {} answers to the benchmark are stored: the same command, "
-                                "within the budget, goes on",
-                                progress.done, prompts_.size()));
+  }
+
+  void watch(const ModelStatus& status) {
+    study_.world.progress.update(ProgressState{.stage = "benchmark",
+                                               .done = done_,
+                                               .total = prompts_.count(),
+                                               .unit = "answers",
+                                               .cost = spending_->cost()}
+                                     .with(status));
+  }
+
+  Study& study_;
+  const BenchmarkPrompts& prompts_;
+  Spending* spending_ = nullptr;
+  std::vector<std::int64_t> open_;
+  std::uint64_t done_ = 0;
+  std::uint64_t in_flight_ = 0;
+  std::uint64_t asked_ = 0;      ///< in this arm, of any file
+  std::uint64_t replayed_ = 0;   ///< in the candidate's
+  std::uint64_t elsewhere_ = 0;  ///< by the same role, not of these prompts
+};
+
+Result<void> BenchmarkPrompts::ask(Study& study) const {
+  return Asking(study, *this).run();
 }
 
 }  // namespace understudy

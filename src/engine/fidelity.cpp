@@ -371,9 +371,9 @@ Json arm_request(std::string_view arm, const ModelConfig& model, const FrameFigu
   const bool replaces = !model.system.empty();
   if (replaces) {
     lines.push_back(fmt::format(
-        "the {} gets the system prompt of [{}], which {}names a year: it replaces the logged ones "
+        "the {} gets the system prompt of [{}], which names {} year: it replaces the logged ones "
         "in {} conversations, and is put before the others",
-        arm, arm, names_a_year(model.system) ? "" : "never ",
+        arm, arm, names_a_year(model.system) ? "a" : "no",
         share_text(frame.with_system, frame.conversations)));
   } else {
     lines.push_back(fmt::format(

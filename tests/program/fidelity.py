@@ -1,6 +1,5 @@
 """Whether the replay is real, in worlds whose answer is known: the deployed model is what wrote the
-logs. So nothing may differ, whatever the design, however much one user writes, and although answers
-depend on those before. What is sent in place of what is counted, and drift of what users write is
+logs, so no rate may differ, whatever the design and however much one user writes. What is sent in place of what is counted, and drift of what users write is
 seen where there is any and where one can see it."""
 
 import json
@@ -29,22 +28,17 @@ def turn(question, answer):
     return [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
 
 
-# One law for logs and models: kitchens are refused, users of the study "heavy" have habits, and who
-# has written in bold does so again.
-def answer(messages, seed):
-    question = messages[-1]["content"]
-    numbers = program.numbers_of(question, len(messages), seed)
+# One law for logs and models: kitchens are refused.
+def answer(question, seed):
+    numbers = program.numbers_of(question, seed)
     text = program.sentence(numbers, 12)
     if numbers.random() < (0.3 if "Kitchen" in question else 0.005):
         text = "I'm sorry, but I can't help with that. " + text
-    earlier = [one["content"] for one in messages if one["role"] == "assistant"]
-    if numbers.random() < (0.5 if any("**" in one for one in earlier) else 0.05):
-        text = "**Note** " + text
     return text
 
 
 def say(request):
-    return answer(request["messages"], (request["model"], request["seed"]))
+    return answer(request["messages"][-1]["content"], (request["model"], request["seed"]))
 
 
 def risky(numbers, conversations, user):
@@ -52,7 +46,7 @@ def risky(numbers, conversations, user):
         question = ask_of(numbers).replace("itchen", "lanet")
         if numbers.random() < 0.05:
             question = "Kitchen " + question
-        messages = turn(question, answer([{"content": question, "role": "user"}], ("log", index)))
+        messages = turn(question, answer(question, ("log", index)))
         yield {"metadata": {"user": user(index)}, "messages": messages}
 
 
@@ -124,43 +118,6 @@ def of_users(folder, server):
     program.check(row["ratio_lo"] < 1 < row["ratio_hi"], f"the habits are the same: {row}")
     # 1,200 independent answers with 120 events of either would give a factor of 1.3.
     program.check(row["ratio_hi"] / row["ratio_lo"] > 1.7**2, f"too sure: {row}")
-
-
-def style_drift(folder, server):
-    def study_of(number):
-        numbers = random.Random(number)
-        records = []
-        for index in range(500):
-            messages = []
-            for _ in range(4):
-                messages.append({"role": "user", "content": ask_of(numbers)})
-                said = answer(messages, ("log", number, index))
-                messages.append({"role": "assistant", "content": said})
-            records.append({"metadata": {"user": f"u{index}"}, "messages": messages})
-        write(folder / f"style{number}.jsonl", records)
-        study = program.write_study(
-            folder / f"style{number}",
-            folder / f"style{number}.jsonl",
-            logs={"cluster": "metadata.user"},
-            sample={"prefixes": 2000},
-            grade={"behaviors": ["refusal"]},
-            candidate={"model": "vllm/candidate"},
-            deployed={"model": "vllm/deployed"},
-        )
-        program.understudy("run", study, "--display", "none", server=server)
-        part = parts_of(study)["style_drift"]
-        return next(row for row in part["style"] if row["feature"] == "format: bold"), part
-
-    more = fewer = 0
-    for number in range(4):
-        row, part = study_of(number)
-        print("style, the same model that repeats itself:", row)
-        program.check(row["p_holm"] > 0.05, f"the model is the same: {row}")
-        program.check(part["classifier"]["auc_lo"] < 0.5 < part["classifier"]["auc_hi"], str(part))
-        more += row["users_more"]
-        fewer += row["users_fewer"]
-    # Four standard errors of a fair coin.
-    program.check(abs(more - fewer) < 4 * (more + fewer) ** 0.5, f"{more} up, {fewer} down")
 
 
 def request_path(folder, server):
@@ -263,5 +220,5 @@ def prefix_drift(folder, server):
 
 
 with program.temporary_directory() as directory, program.model_server(say) as all_models:
-    for test in (environment_error, of_users, style_drift, request_path, prefix_drift):
+    for test in (environment_error, of_users, request_path, prefix_drift):
         test(pathlib.Path(directory), all_models)

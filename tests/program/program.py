@@ -95,8 +95,8 @@ def numbers_of(*parts):
 
 @contextlib.contextmanager
 def model_server(answer):
-    """An OpenAI-compatible server whose models say answer(request): a text, or a whole message.
-    `asked` counts the requests of each model."""
+    """An OpenAI-compatible server whose models say answer(request): a text, a whole message, or the
+    status of a failure. `asked` counts the requests of each model."""
     asked = {}
 
     class Models(http.server.BaseHTTPRequestHandler):
@@ -105,9 +105,12 @@ def model_server(answer):
         def do_POST(self):
             request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             said = answer(request)
+            asked[request["model"]] = asked.get(request["model"], 0) + 1
+            if isinstance(said, int):
+                self.send_error(said)
+                return
             message = said if isinstance(said, dict) else {"role": "assistant", "content": said}
             finish = "tool_calls" if "tool_calls" in message else "stop"
-            asked[request["model"]] = asked.get(request["model"], 0) + 1
             body = json.dumps(
                 {
                     "id": "x",
@@ -222,12 +225,13 @@ def temporary_directory():
     return tempfile.TemporaryDirectory(prefix="understudy_test_")
 
 
-def run_through_kills(study, server, kills, pauses, least):
-    """`run` with kill -9 after each pause (seconds), then to its end; how often it was killed."""
+def run_through_kills(study, server, kills, pauses, least, verb="run", flags=()):
+    """The verb with kill -9 after each pause (seconds), then to its end; how often it was killed."""
+    command = [verb, study, *flags, "--display", "none"]
     done = 0
     while done < kills:
         run = subprocess.Popen(
-            [PROGRAM, "run", str(study), "--display", "none"],
+            [PROGRAM, *map(str, command)],
             env=environment(server),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -239,7 +243,7 @@ def run_through_kills(study, server, kills, pauses, least):
         run.wait()
         done += 1
     check(done >= least, f"the run ended after {done} kills: too early to mean anything")
-    understudy("run", study, "--display", "none", server=server)
+    understudy(*command, server=server)
     return done
 
 
