@@ -99,17 +99,17 @@ std::vector<std::string> error_lines(EnvironmentErrors errors, Json& figures) {
   if (count > 0) {
     const double median = (errors.sizes[count / 2] + errors.sizes[(count - 1) / 2]) / 2;
     if (std::isfinite(median)) figures["median_error"] = rounded(median);
-    lines.push_back(
-        fmt::format("median multiplicative error {} over {} behaviors; the interval of {} holds 1",
-                    std::isfinite(median) ? fmt::format("{:.2f}x", median) : "without a bound",
-                    count, errors.cover_one));
+    lines.push_back(fmt::format(
+        "median multiplicative error {}; behaviors that occur: {}, with 1 in the interval: {}",
+        std::isfinite(median) ? fmt::format("{:.2f}x", median) : "without a bound", count,
+        errors.cover_one));
   }
   if (errors.in_one > 0) {
     lines.push_back(
-        fmt::format("{} of them occur on one side alone: an error larger than any", errors.in_one));
+        fmt::format("of these on one side alone, an error larger than any: {}", errors.in_one));
   }
   if (errors.in_neither > 0) {
-    lines.push_back(fmt::format("{} behaviors occur on neither side: no error can be given",
+    lines.push_back(fmt::format("behaviors that occur on neither side, with no error to give: {}",
                                 errors.in_neither));
   }
   figures["occur_on_one_side"] = errors.in_one;
@@ -370,23 +370,25 @@ Json arm_request(std::string_view arm, const ModelConfig& model, const FrameFigu
                  std::vector<std::string>& lines) {
   const bool replaces = !model.system.empty();
   if (replaces) {
-    lines.push_back(fmt::format(
-        "the {} gets the system prompt of [{}], which names {} year: it replaces the logged ones "
-        "in {} conversations, and is put before the others",
-        arm, arm, names_a_year(model.system) ? "a" : "no",
-        share_text(frame.with_system, frame.conversations)));
+    lines.push_back(
+        fmt::format("the {} model gets the system prompt of [{}], which names {} year: it replaces "
+                    "the logged ones "
+                    "in {} conversations, and is put before the others",
+                    arm, arm, names_a_year(model.system) ? "a" : "no",
+                    share_text(frame.with_system, frame.conversations)));
   } else {
-    lines.push_back(fmt::format(
-        "the {} gets system prompts as logged: in {} conversations; {} name a year, which is the "
-        "log's, and what time the model believes it is follows from it",
-        arm, share_text(frame.with_system, frame.conversations),
-        share_text(frame.with_year, frame.conversations)));
+    lines.push_back(
+        fmt::format("the {} model gets system prompts as logged: in {} conversations; {} name a "
+                    "year, which is the "
+                    "log's, and what time the model believes it is follows from it",
+                    arm, share_text(frame.with_system, frame.conversations),
+                    share_text(frame.with_year, frame.conversations)));
   }
   const auto setting = [](const std::optional<double>& value) {
     return value ? fmt::format("{:g}", *value) : std::string("the provider's default");
   };
   lines.push_back(
-      fmt::format("the {} is asked with temperature {} and top_p {}; logs do not hold "
+      fmt::format("the {} model is asked with temperature {} and top_p {}; logs do not hold "
                   "production's",
                   arm, setting(model.sampling.temperature), setting(model.sampling.top_p)));
   return {{"arm", arm},

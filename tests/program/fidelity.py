@@ -124,7 +124,8 @@ def request_path(folder, server):
     numbers = random.Random(3)
     records = []
     for index in range(120):
-        messages = turn(ask_of(numbers), program.sentence(numbers, 10))
+        refused = "I'm sorry, but I can't help with that. " if index < 30 else ""
+        messages = turn(ask_of(numbers), refused + program.sentence(numbers, 10))
         if index < 90:
             prompt = "It is 2023. Be kind." if index < 40 else "Be kind."
             messages = [{"role": "system", "content": prompt}, *messages]
@@ -146,7 +147,14 @@ def request_path(folder, server):
             deployed={"model": "vllm/deployed"},
         )
         program.understudy("run", study, "--display", "none", server=models)
-    part = parts_of(study)["request_path"]
+    parts = parts_of(study)
+    # The replayed model refuses nothing: a failure that is in the median, not beside it.
+    refusal = parts["environment_error"]
+    row = refusal["behaviors"][0]
+    program.check(row["ratio"] is None and row["ratio_hi"] < 1, f"30 of 120 and none: {row}")
+    program.check(refusal["occur_on_one_side"] == 1, str(refusal))
+    program.check(refusal["median_error"] is None and len(refusal["rows"]) == 1, str(refusal))
+    part = parts["request_path"]
     arms = {arm["arm"]: arm for arm in part["arms"]}
     print("request path:", arms)
 
@@ -167,7 +175,7 @@ def request_path(folder, server):
     program.check(deployed["system_prompts_as_logged"] == 90, str(deployed))
     program.check(part["with_year_in_system_prompt"] == 40, str(part))
     as_logged = [line for line in part["lines"] if "as logged: in" in line and "system" in line]
-    program.check(len(as_logged) == 1 and "the deployed" in as_logged[0], str(part["lines"]))
+    program.check(len(as_logged) == 1 and "the deployed model" in as_logged[0], str(part["lines"]))
 
 
 def prefix_drift(folder, server):
