@@ -1,6 +1,7 @@
 """Whether the replay is real, in worlds whose answer is known: the deployed model is what wrote the
-logs, so no rate may differ, whatever the design and however much one user writes. What is sent in place of what is counted, and drift of what users write is
-seen where there is any and where one can see it."""
+logs, so no rate may differ, whatever the design and however much one user writes. What is sent in
+place of what is counted, and drift of what users write is seen where there is any and where one can
+see it."""
 
 import json
 import pathlib
