@@ -45,6 +45,11 @@ ClusterSizes sizes_of(const Units& units) {
   return sizes;
 }
 
+// As many independent draws as these are worth where nothing is seen in them.
+double effective_draws(const ClusterSizes& sizes) {
+  return sizes.draws() == 0 ? 0 : effective(summarize(ArmVerdicts(sizes)).screen).n;
+}
+
 class EstimateRun {
  public:
   EstimateRun(Study& study, std::vector<Behavior> behaviors, Labels labels, StudyRecall recall,
@@ -88,12 +93,10 @@ class EstimateRun {
   [[nodiscard]] const std::map<Arm, ArmUnits>& arms() const { return arms_; }
   /// What fidelity compares: the stage "effective" beside the report, of the same verdicts.
   [[nodiscard]] Json effective_json() const {
-    // The candidate's draws as if nothing were seen in them.
     const ClusterSizes& sizes = arms_.at(Arm::kCandidate).sizes;
     Json draws;
     if (sizes.draws() > 0) {
-      draws = {{"completed", sizes.draws()},
-               {"effective", effective(summarize(ArmVerdicts(sizes)).screen).n}};
+      draws = {{"completed", sizes.draws()}, {"effective", effective_draws(sizes)}};
     }
     return {{"draws", std::move(draws)}, {"behaviors", replayed_}};
   }
@@ -327,10 +330,10 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const 
   const auto add = [&](std::string_view code, std::string text) {
     limits.push_back({{"code", code}, {"text", std::move(text)}});
   };
-  const std::size_t n = arms.at(Arm::kCandidate).units.keys.size();
+  const double n = effective_draws(arms.at(Arm::kCandidate).sizes);
   add("no_log", "uses that no log holds, because the new model brings them");
-  add("floor", fmt::format("anything rarer than 1 in {} here: that many draws may miss it",
-                           std::max<std::size_t>(n / 3, 1)));
+  add("floor", fmt::format("anything rarer than 1 in {:.0f} here: that many draws may miss it",
+                           std::max(std::floor(n / 3), 1.0)));
   add("reactions",
       "how users react to the new answers: each prefix is the old model's conversation");
   if (placebo["log_sd"].is_number()) {

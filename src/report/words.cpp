@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.hpp"
 
 namespace understudy {
@@ -109,7 +111,11 @@ std::string counted(std::uint64_t count, std::string_view noun) {
 std::vector<std::string> limits_in_words(const ReportView& view) {
   std::vector<std::string> out = {"uses that no log holds"};
   const ArmView* candidate = view.arm("candidate");
-  if (candidate != nullptr && candidate->draws.completed >= 3) {
+  const auto floor = std::find_if(view.limits.begin(), view.limits.end(),
+                                  [](const Limit& limit) { return limit.code == "floor"; });
+  if (floor != view.limits.end() && !floor->text.empty()) {
+    out.push_back(floor->text.substr(0, floor->text.find(": ")));
+  } else if (candidate != nullptr && candidate->draws.completed >= 3) {
     out.push_back(fmt::format("anything rarer than 1 in {} here",
                               with_commas(rarest_visible(candidate->draws.completed))));
   }
