@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "base/assert.hpp"
-#include "stats/clusters.hpp"
 #include "stats/multiplicity.hpp"
 #include "stats/two_rates.hpp"
 
@@ -17,22 +16,35 @@ constexpr std::size_t kNamesMax = 3;
 constexpr std::size_t kClustersMin = 10;
 constexpr std::size_t kPositiveClustersMin = 5;
 
+// What a side has of one user.
+struct UserTotal {
+  double hits = 0, size = 0;            // sums of weights
+  double hit_squares = 0, squares = 0;  // of their squares
+  [[nodiscard]] bool has_pairs() const { return size * size > squares * (1 + 1e-9); }
+};
+
+// How much more alike two draws of a user are than two draws of anybody: shared / possible.
+struct Likeness {
+  double shared = 0, possible = 0;
+};
+
 // One side of a stratum, for one behavior.
 class Side {
  public:
   void add(std::uint64_t cluster, double weight, bool present) {
-    if (totals_.empty() || cluster != cluster_) {
-      totals_.push_back({});
-      positive_clusters_ += has_hit_ ? 1 : 0;
+    if (users_.empty() || cluster != cluster_) {
+      users_.push_back({});
+      positive_users_ += has_hit_ ? 1 : 0;
       has_hit_ = false;
     }
     cluster_ = cluster;
-    totals_.back().size += weight;
+    users_.back().size += weight;
+    users_.back().squares += weight * weight;
     weight_ += weight;
-    weight_squares_ += weight * weight;
     ++draws_;
     if (!present) return;
-    totals_.back().hits += weight;
+    users_.back().hits += weight;
+    users_.back().hit_squares += weight * weight;
     hits_ += weight;
     ++present_;
     has_hit_ = true;
@@ -41,33 +53,61 @@ class Side {
   [[nodiscard]] std::uint64_t draws() const { return draws_; }
   [[nodiscard]] std::uint64_t present() const { return present_; }
   [[nodiscard]] double weight() const { return weight_; }
-  [[nodiscard]] std::size_t clusters() const { return totals_.size(); }
+  [[nodiscard]] std::size_t clusters() const { return users_.size(); }
   [[nodiscard]] std::size_t positive_clusters() const {
-    return positive_clusters_ + (has_hit_ ? 1 : 0);
+    return positive_users_ + (has_hit_ ? 1 : 0);
   }
-  [[nodiscard]] double rate() const { return weight_ > 0 ? hits_ / weight_ : 0; }
+  [[nodiscard]] double rate() const { return weight_ > 0 ? std::min(hits_ / weight_, 1.0) : 0; }
 
-  /// As many independent draws of equal weight as these are worth.
-  [[nodiscard]] RateCount effective() const {
-    const auto n = static_cast<double>(draws_);
-    std::vector<ClusterTotal> totals = totals_;
-    for (ClusterTotal& total : totals) {
-      total.hits *= n / weight_;
-      total.size *= n / weight_;
+  // Each user counts by size and not by pairs, of which a heavy one has nearly all. Nothing where
+  // all or none are hits.
+  [[nodiscard]] Likeness likeness() const {
+    const double p = rate();
+    Likeness sum;
+    for (const UserTotal& user : users_) {
+      if (!user.has_pairs()) continue;
+      const double single =
+          user.hit_squares * (1 - p) * (1 - p) + (user.squares - user.hit_squares) * p * p;
+      sum.shared += (residual_square(user) - single) / (user.size - user.squares / user.size);
+      sum.possible += p * (1 - p) * user.size;
     }
-    const double of_weights = n * weight_squares_ / (weight_ * weight_);
-    const double effect = std::max(of_weights, totals.size() > 1 ? design_effect(totals) : 1);
-    return {.hits = std::min(rate(), 1.0) * n / effect, .n = n / effect};
+    return sum;
+  }
+
+  /// As many independent draws of equal weight as these are worth, where draws of a user are alike
+  /// to this degree, or as much as they are here.
+  [[nodiscard]] RateCount effective(double likeness) const {
+    double assumed = 0, seen = 0;
+    for (const UserTotal& user : users_) {
+      assumed += user.squares + likeness * (user.size * user.size - user.squares);
+      seen += residual_square(user);
+    }
+    const double p = rate();
+    double n = weight_ * weight_ / assumed;
+    if (p > 0 && p < 1) n = std::min(n, p * (1 - p) * weight_ * weight_ / seen);
+    return {.hits = p * n, .n = n};
   }
 
  private:
-  std::vector<ClusterTotal> totals_;
+  // A user who is much of the side pulls the rate along: the residual is small for that.
+  [[nodiscard]] double residual_square(const UserTotal& user) const {
+    const double residual = user.hits - rate() * user.size;
+    return residual * residual / std::max(1 - user.size / weight_, 1e-9);
+  }
+
+  std::vector<UserTotal> users_;
   std::uint64_t cluster_ = 0;
   bool has_hit_ = false;
-  std::size_t positive_clusters_ = 0;
+  std::size_t positive_users_ = 0;
   std::uint64_t draws_ = 0, present_ = 0;
-  double weight_ = 0, weight_squares_ = 0, hits_ = 0;
+  double weight_ = 0, hits_ = 0;
 };
+
+double likeness_of(const Side& a, const Side& b) {
+  const Likeness one = a.likeness(), other = b.likeness();
+  const double possible = one.possible + other.possible;
+  return possible > 0 ? std::clamp((one.shared + other.shared) / possible, 0.0, 1.0) : 0;
+}
 
 struct Tested {
   std::size_t behavior = 0;
@@ -158,7 +198,8 @@ StrataFound strata_that_carry(const Strata& strata, const StratumDraws& draws,
         side.add(draws.cluster[i], draws.weight[i], carried[i] == Carried::kYes);
       }
       if (inside.clusters() < kClustersMin || outside.clusters() < kClustersMin) continue;
-      const RateCount count = inside.effective();
+      const double likeness = likeness_of(inside, outside);
+      const RateCount count = inside.effective(likeness);
       StratumRate rate{.stratum = s,
                        .draws = inside.draws(),
                        .present = inside.present(),
@@ -166,7 +207,7 @@ StrataFound strata_that_carry(const Strata& strata, const StratumDraws& draws,
                        .rate = inside.rate(),
                        .rate_outside = outside.rate(),
                        .interval = {},
-                       .p_value = conditional_mid_p(count, outside.effective())};
+                       .p_value = conditional_mid_p(count, outside.effective(likeness))};
       p_values.push_back(rate.p_value);
       tested.push_back({.behavior = b, .rate = rate, .inside = count});
     }

@@ -63,7 +63,10 @@ struct StrataFound {
 };
 
 /// Strata with a higher rate than the rest, at an adjusted p-value of at most `level`: mid-p tests
-/// of effective counts ((12): clusters, and weights), Benjamini–Hochberg over every pair tested.
+/// of effective counts, Benjamini–Hochberg over every pair tested. A side's variance is the larger
+/// of two: that of its users' residuals, corrected for the pull of heavy users (Bell & McCaffrey
+/// 2002), which tells nothing where few users are positive; and that which draws of a user would
+/// have who are as alike as on both sides together.
 /// Tested are behaviors that five clusters or more show (which says nothing of where), in strata
 /// with ten clusters inside and outside. Intervals of the R pairs that are given, chosen from m,
 /// are at 1 − R·level/m, so that on average at most `level` of those given miss (Benjamini &

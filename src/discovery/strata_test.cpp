@@ -2,6 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <string>
+
 #include "base/rng.hpp"
 
 namespace understudy {
@@ -17,6 +22,7 @@ struct World {
   StratumDraws draws;
   std::vector<Carried> carried;
 
+  World() = default;
   World(std::uint64_t seed, double rate, double rate_in_first) {
     Rng rng(seed);
     StrataBuilder builder;
@@ -69,6 +75,91 @@ TEST(Strata, APlantedStratumIsFoundAndItsIntervalHoldsTheRate) {
   }
   EXPECT_GE(first, kSeeds - 2);
   EXPECT_GE(held, first - 3);
+}
+
+// Of users, some ask a hundred times as much as others (Pareto sizes), and a tenth have the habit:
+// draws of one user correlate by 0.3. Kinds are of users, and none makes a difference, but for the
+// first (a tenth of users) where `times` is not 1.
+struct HeavyUsers {
+  std::size_t users = 300;
+  double exponent = 1.5;
+  double most = 60;
+  double rate = 0.03;
+  double times = 1;
+  double alike = 0.3;
+};
+
+World heavy_world(std::uint64_t seed, const HeavyUsers& of) {
+  constexpr std::array<double, 4> kShares = {0.1, 0.02, 0.05, 0.3};
+  constexpr std::size_t kKinds = 60;
+  World world;
+  Rng rng(seed, 17);
+  StrataBuilder builder;
+  const double habit = of.rate + of.alike * (1 - of.rate);
+  for (std::size_t user = 0; user < of.users; ++user) {
+    std::vector<std::string> names;
+    for (std::size_t kind = 0; kind < kKinds; ++kind) {
+      if (rng.uniform() < kShares.at(kind % 4)) names.push_back("kind " + std::to_string(kind));
+    }
+    const bool is_inside = !names.empty() && names.front() == "kind 0";
+    const double own = rng.uniform() < of.rate / habit ? habit * (is_inside ? of.times : 1) : 0;
+    const double size = std::min(std::pow(rng.uniform_positive(), -1 / of.exponent), of.most);
+    for (double i = 1; i <= size; ++i) {
+      world.draws.prefix.push_back(world.draws.prefix.size());
+      world.draws.cluster.push_back(user);
+      world.draws.weight.push_back(1);
+      world.carried.push_back(rng.uniform() < own ? Carried::kYes : Carried::kNo);
+      builder.add(names);
+    }
+  }
+  world.strata = builder.finish();
+  return world;
+}
+
+TEST(Strata, AHeavyUserMakesNoKind) {
+  constexpr int kSeeds = 100;
+  for (const HeavyUsers& of :
+       {HeavyUsers{}, {.users = 1000, .exponent = 1.2, .most = 300}, {.rate = 0.1}}) {
+    int found = 0, shown = 0, missed = 0;
+    double missed_share = 0;
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      const StrataFound result = heavy_world(seed, of).run();
+      const auto& rates = result.behaviors[0];
+      int misses = 0;
+      for (const StratumRate& rate : rates) misses += rate.interval.lo > of.rate ? 1 : 0;
+      found += rates.empty() ? 0 : 1;
+      shown += static_cast<int>(rates.size());
+      missed += misses;
+      if (!rates.empty()) missed_share += misses / static_cast<double>(rates.size());
+    }
+    SCOPED_TRACE(testing::Message()
+                 << of.users << " users, " << shown << " shown, " << missed << " intervals miss");
+    EXPECT_LE(found, 9);  // 5% of 100, and two standard errors
+    EXPECT_LE(missed_share, 9);
+  }
+}
+
+// Where users are alike in size, as before; where they are not, three times the rate takes more.
+TEST(Strata, ThreeTimesTheRateIsFound) {
+  constexpr int kSeeds = 60;
+  const auto found_in = [&](const HeavyUsers& of) {
+    int found = 0, held = 0;
+    for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
+      const World world = heavy_world(seed, of);
+      const StrataFound result = world.run();
+      for (const StratumRate& rate : result.behaviors[0]) {
+        if (world.strata.names[rate.stratum] != "kind 0") continue;
+        ++found;
+        const double truth = of.rate * of.times;
+        held += rate.interval.lo <= truth && truth <= rate.interval.hi ? 1 : 0;
+      }
+    }
+    EXPECT_GE(held, found * 9 / 10);
+    return found;
+  };
+  EXPECT_GE(found_in({.users = 3000, .most = 1, .times = 3}), 45);
+  EXPECT_GE(found_in({.users = 3000, .times = 3, .alike = 0.1}), 35);
+  EXPECT_GE(found_in({.users = 8000, .times = 3}), 40);
 }
 
 TEST(Strata, OneUserIsNoStratum) {
