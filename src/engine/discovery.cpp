@@ -318,7 +318,7 @@ Result<Discovery> discover(Study& study, const DiscoveryOptions& how) {
     UNDERSTUDY_TRY(found.audit,
                    audit_findings(std::move(*readings), pairs, how.level, options.seed));
   }
-  if (how.embed) UNDERSTUDY_CHECK(embed_answers(study, pairs));
+  if (how.embed) UNDERSTUDY_CHECK(embed_answers(study, pairs, options.seed));
   UNDERSTUDY_TRY(found.clusters, cluster_answers(study, pairs, options.seed));
   const auto show = [&](PairVisitor& visitor) {
     return found.clusters ? found.clusters->show(pairs, visitor) : pairs.show(visitor);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "base/text.hpp"
 #include "discovery/vector_clusters.hpp"
@@ -46,9 +45,30 @@ struct DigestHash {
   std::size_t operator()(const Digest& digest) const { return first64(digest); }
 };
 
+// How long vectors are. Those of another size than most of the selecting half have cannot be
+// compared with those.
+class VectorSizes {
+ public:
+  void add(std::size_t size) { ++counts_[size]; }
+  [[nodiscard]] std::size_t usual() const {
+    std::size_t usual = 0, most = 0;
+    for (const auto& [size, count] : counts_) {
+      if (count > most) {
+        usual = size;
+        most = count;
+      }
+    }
+    return usual;
+  }
+
+ private:
+  std::map<std::size_t, std::size_t> counts_;
+};
+
 class Embedding {
  public:
-  Embedding(Study& study, AnswerPairs& pairs) : study_(study), pairs_(pairs) {}
+  Embedding(Study& study, AnswerPairs& pairs, std::uint64_t seed)
+      : study_(study), pairs_(pairs), seed_(seed) {}
 
   Result<void> run() {
     UNDERSTUDY_CHECK(collect());
@@ -99,18 +119,35 @@ class Embedding {
   Result<void> collect() {
     UNDERSTUDY_TRY(const std::vector<Hashes> hashes,
                    hashes_of(study_, pairs_, study_.model_config(kRole).model));
-    std::unordered_set<Digest, DigestHash> seen;
+    std::unordered_map<Digest, std::size_t, DigestHash> seen;  // sizes of vectors; 0: none
+    VectorSizes sizes;
+    std::vector<Task> with_vector;
     for (std::uint64_t pair = 0; pair < hashes.size(); ++pair) {
       for (const bool candidate : {false, true}) {
         const auto& hash = hashes[pair][candidate ? 1 : 0];
-        if (!hash || !seen.insert(*hash).second) continue;
-        UNDERSTUDY_TRY(const auto stored, study_.store.embedding(*hash));
-        const bool again = stored && !stored->failed.empty() && study_.options.retry_errors;
-        if (!stored || again) {
-          tasks_.push_back({*hash, pair, candidate});
-        } else {
-          count(stored->failed);
+        if (!hash) continue;
+        const auto [size, is_new] = seen.try_emplace(*hash, 0);
+        if (is_new) {
+          UNDERSTUDY_TRY(const auto stored, study_.store.embedding(*hash));
+          const Task task{*hash, pair, candidate};
+          if (!stored || (!stored->failed.empty() && study_.options.retry_errors)) {
+            tasks_.push_back(task);
+          } else if (!stored->failed.empty()) {
+            count(stored->failed);
+          } else {
+            size->second = stored->vector.size();
+            with_vector.push_back(task);
+          }
         }
+        if (size->second > 0 && selects(pairs_.cluster(pair), seed_)) sizes.add(size->second);
+      }
+    }
+    const std::size_t usual = sizes.usual();
+    for (const Task& task : with_vector) {
+      if (study_.options.retry_errors && usual > 0 && seen.at(task.hash) != usual) {
+        tasks_.push_back(task);
+      } else {
+        count("");
       }
     }
     // Taken from the back. By hash, so that the arms come shuffled together.
@@ -180,6 +217,7 @@ class Embedding {
 
   Study& study_;
   AnswerPairs& pairs_;
+  std::uint64_t seed_;
   std::vector<Task> tasks_;
   std::unordered_map<std::uint64_t, Digest> in_flight_;
   Spending* spending_ = nullptr;
@@ -209,12 +247,11 @@ class Clustering {
   }
 
  private:
-  // Vectors of another size than most of the selecting half have cannot be compared with those.
   Result<void> count() {
     EmbeddingCounts& counts = out_.counts;
     counts.answers = 2 * hashes_.size();
     sizes_.resize(hashes_.size());
-    std::map<std::size_t, std::uint64_t> by_size;
+    VectorSizes of_selecting;
     for (std::uint64_t pair = 0; pair < hashes_.size(); ++pair) {
       for (std::size_t side = 0; side < 2; ++side) {
         if (!hashes_[pair][side]) {
@@ -228,13 +265,11 @@ class Clustering {
           ++counts.failed[stored->failed];
         } else {
           sizes_[pair][side] = static_cast<std::uint32_t>(stored->vector.size());
-          if (selects(pairs_.cluster(pair), seed_)) ++by_size[stored->vector.size()];
+          if (selects(pairs_.cluster(pair), seed_)) of_selecting.add(stored->vector.size());
         }
       }
     }
-    for (const auto& [size, vectors] : by_size) {
-      if (out_.dimensions == 0 || vectors > by_size[out_.dimensions]) out_.dimensions = size;
-    }
+    out_.dimensions = of_selecting.usual();
     for (const auto& sizes : sizes_) {
       for (const std::uint32_t size : sizes) {
         if (size == 0) continue;
@@ -355,11 +390,11 @@ std::uint8_t AnswerClusters::cluster_of(const std::string& feature) {
   return number;
 }
 
-Result<void> embed_answers(Study& study, AnswerPairs& pairs) {
+Result<void> embed_answers(Study& study, AnswerPairs& pairs, std::uint64_t seed) {
   if (!study.config.roles.contains("embedder")) {
     return unexpected(ErrorCode::kUsage, "this study has no embedder: set roles.embedder");
   }
-  return Embedding(study, pairs).run();
+  return Embedding(study, pairs, seed).run();
 }
 
 Result<std::optional<AnswerClusters>> cluster_answers(Study& study, AnswerPairs& pairs,

@@ -48,13 +48,13 @@ class AnswerClusters {
   [[nodiscard]] static std::uint8_t cluster_of(const std::string& feature);
 };
 
-/// Asks for the vectors that are not there yet; those that failed only with retry_errors. Stops
-/// asking where the first twenty fail: what is wrong is stored and counted. kUsage where no
-/// embedder is set; kPaused where it is stopped or the budget is reached: the same call goes on.
-Result<void> embed_answers(Study& study, AnswerPairs& pairs);
+/// Asks for the vectors that are not there yet; those that failed, or have another size than most,
+/// only with retry_errors. Stops asking where the first twenty fail: what is wrong is stored and
+/// counted. `seed`: which half a user is in. kUsage where no embedder is set; kPaused where it is
+/// stopped or the budget is reached: the same call goes on.
+Result<void> embed_answers(Study& study, AnswerPairs& pairs, std::uint64_t seed);
 
-/// From what is stored; none where no embedder is set, or nothing was ever asked of it. `seed`:
-/// which half a user is in.
+/// From what is stored; none where no embedder is set, or nothing was ever asked of it.
 [[nodiscard]] Result<std::optional<AnswerClusters>> cluster_answers(Study& study,
                                                                     AnswerPairs& pairs,
                                                                     std::uint64_t seed);

@@ -248,6 +248,11 @@ with program.temporary_directory() as folder, model_server() as server:
     program.check(bad["failed"] == expected, f"{bad['failed']}, expected {expected}")
     program.check(bad["vectors"] == kinds.count("good"), f"{bad}")
     program.check(bad["dimensions"] == DIMENSIONS and bad["left"] == 0, f"{bad}")
+    Server.mode, asked = "good", Server.asked
+    repaired = found_in(folder / "bad", "--embed", "--retry-errors")
+    again = Server.asked - asked
+    program.check(again == sum(expected.values()), f"asked {again} again, not {expected}")
+    program.check(repaired == found, "once the vectors are good it is another result")
 
     # One group: it tells nothing, and says so.
     Server.mode = "same"
