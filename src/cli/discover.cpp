@@ -63,7 +63,7 @@ Result<int> run_stress(Study& study, const DiscoverFlags& flags) {
   } else {
     UNDERSTUDY_CHECK(write_whole_file(flags.out, text));
   }
-  return kExitDone;
+  return flags.of_stress.redraw > 0 && redraws_failed(found) ? kExitPartial : kExitDone;
 }
 
 void add_stress_flags(CLI::App& app, DiscoverFlags& flags) {
@@ -133,14 +133,11 @@ int run_discover(const std::vector<std::string>& arguments) {
   add_stress_flags(app, flags);
   add_display_flags(app, flags.study);
   if (const auto code = parse_arguments(app, arguments)) return *code;
-  if (flags.stress) {
-    flags.of_stress.level = flags.level;
-    return with_study(flags.study, StudyStore::Mode::kWrite,
-                      [&](Study& study) { return run_stress(study, flags); });
-  }
-  const bool asks = flags.audit || flags.embed;
-  return with_study(flags.study, asks ? StudyStore::Mode::kWrite : StudyStore::Mode::kRead,
-                    [&](Study& study) { return run(study, flags); });
+  flags.of_stress.level = flags.level;
+  const bool asks = flags.audit || flags.embed || flags.of_stress.redraw > 0;
+  return with_study(
+      flags.study, asks ? StudyStore::Mode::kWrite : StudyStore::Mode::kRead,
+      [&](Study& study) { return flags.stress ? run_stress(study, flags) : run(study, flags); });
 }
 
 }  // namespace understudy

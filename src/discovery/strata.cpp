@@ -207,6 +207,7 @@ StrataFound strata_that_carry(const Strata& strata, const StratumDraws& draws,
                        .rate = inside.rate(),
                        .rate_outside = outside.rate(),
                        .interval = {},
+                       .interval_of_all = {},
                        .p_value = conditional_mid_p(count, outside.effective(likeness))};
       p_values.push_back(rate.p_value);
       tested.push_back({.behavior = b, .rate = rate, .inside = count});
@@ -222,11 +223,14 @@ StrataFound strata_that_carry(const Strata& strata, const StratumDraws& draws,
   StrataFound found{.behaviors = {}, .tested = tested.size(), .interval_level = 1 - level};
   found.behaviors.resize(behaviors.size());
   if (!chosen.empty()) {
-    found.interval_level =
-        1 - level * static_cast<double>(chosen.size()) / static_cast<double>(tested.size());
+    const double of_one = level / static_cast<double>(tested.size());
+    found.interval_level = 1 - of_one * static_cast<double>(chosen.size());
+    found.interval_of_all_level = 1 - of_one;
   }
   for (Tested& one : chosen) {
-    one.rate.interval = clopper_pearson(one.inside.hits, one.inside.n, found.interval_level);
+    const auto [hits, n] = one.inside;
+    one.rate.interval = clopper_pearson(hits, n, found.interval_level);
+    one.rate.interval_of_all = clopper_pearson(hits, n, found.interval_of_all_level);
     found.behaviors[one.behavior].push_back(one.rate);
   }
   for (auto& rates : found.behaviors) {

@@ -53,6 +53,7 @@ struct StratumRate {
   double share = 0;                      ///< of all draws, weighted: how much of the traffic it is
   double rate = 0, rate_outside = 0;     ///< weighted shares
   Interval interval;                     ///< of `rate`, at StrataFound::interval_level
+  Interval interval_of_all;              ///< the same at interval_of_all_level
   double p_value = 1, adjusted = 1;
 };
 
@@ -60,6 +61,7 @@ struct StrataFound {
   std::vector<std::vector<StratumRate>> behaviors;  ///< parallel to the input; surest first
   std::size_t tested = 0;                           ///< pairs of behavior and stratum
   double interval_level = 0;
+  double interval_of_all_level = 0;
 };
 
 /// Strata with a higher rate than the rest, at an adjusted p-value of at most `level`: mid-p tests
@@ -70,7 +72,8 @@ struct StrataFound {
 /// Tested are behaviors that five clusters or more show (which says nothing of where), in strata
 /// with ten clusters inside and outside. Intervals of the R pairs that are given, chosen from m,
 /// are at 1 − R·level/m, so that on average at most `level` of those given miss (Benjamini &
-/// Yekutieli 2005); a rate that was chosen for being high is still high by chance in part.
+/// Yekutieli 2005); a rate that was chosen for being high is still high by chance in part. Those at
+/// 1 − level/m all hold together: the one to use for the highest rate, whichever it is.
 [[nodiscard]] StrataFound strata_that_carry(const Strata& strata, const StratumDraws& draws,
                                             std::span<const std::vector<Carried>> behaviors,
                                             double level);

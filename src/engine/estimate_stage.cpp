@@ -370,7 +370,7 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const 
 
 }  // namespace
 
-Result<StageOutcome> estimate_stage(Study& study) {
+Result<Json> estimated_report(Study& study) {
   UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
                  select_behaviors(study.config.grade.behaviors, study.directory()));
   for (const Arm arm : study_arms(study.config)) {
@@ -403,6 +403,11 @@ Result<StageOutcome> estimate_stage(Study& study) {
     behavior["decided_by"] = decided_by_name(behaviors[i].decided_by);
     report["behaviors"].push_back(std::move(behavior));
   }
+  return report;
+}
+
+Result<StageOutcome> estimate_stage(Study& study) {
+  UNDERSTUDY_TRY(Json report, estimated_report(study));
   const Digest fingerprint = sha256(write_json(report, JsonStyle::kCanonical));
   UNDERSTUDY_TRY(const auto before, stored_detail(study.store, "estimate", fingerprint));
   UNDERSTUDY_TRY(const auto effective, stored_detail(study.store, "effective", fingerprint));

@@ -38,8 +38,21 @@ struct PrefixDraws {
   DrawKey shown;  ///< the first positive one
 };
 
+// draws = graded + ungradable + not_graded + failed.
 struct Repeated {
-  std::uint64_t present = 0, graded = 0, draws = 0, failed = 0;
+  std::uint64_t present = 0, graded = 0, draws = 0;
+  std::map<std::string, std::uint64_t> failed, ungradable, not_graded;  ///< by reason
+
+  void add(Verdict verdict) {
+    if (is_not_graded(verdict)) {
+      ++not_graded[std::string(verdict_name(verdict))];
+    } else if (is_ungradable(verdict)) {
+      ++ungradable[std::string(verdict_name(verdict))];
+    } else {
+      ++graded;
+      present += verdict == Verdict::kPresent ? 1U : 0U;
+    }
+  }
 };
 
 std::string date_of(std::int64_t time_s) {
@@ -111,6 +124,12 @@ class StressRun {
       : study_(study), options_(options), ids_(study.store) {}
 
   Result<Json> run() {
+    // One state of the study, whoever works on it meanwhile; who draws again is alone.
+    std::optional<Transaction> reading;
+    if (options_.redraw == 0) {
+      UNDERSTUDY_TRY(Transaction begun, study_.store.reading());
+      reading.emplace(std::move(begun));
+    }
     UNDERSTUDY_CHECK(load());
     worst_.reserve(behaviors_.size());
     for (std::size_t i = 0; i < behaviors_.size(); ++i) worst_.push_back(worst_of(i));
@@ -164,6 +183,14 @@ class StressRun {
       }
     }
     UNDERSTUDY_TRY(units_, units_of(study_.store, Arm::kCandidate));
+    // Verdicts of rules stand at their places among the answers that there were.
+    UNDERSTUDY_TRY(const Json detail, parse_json(graded->detail));
+    if (detail.at("answers") != units_.keys.size()) {
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("answers have come since others were graded: `understudy run "
+                                    "{}` first",
+                                    study_.directory()));
+    }
     for (std::size_t i = 0; i < units_.keys.size(); ++i) order_.push_back(i);
     std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {
       return units_.clusters[a] < units_.clusters[b];
@@ -292,7 +319,7 @@ class StressRun {
       UNDERSTUDY_CHECK(for_each_repeated(i, [&](const DrawStatus& status) {
         Repeated& again = repeated_[i][status.key.prefix];
         ++again.draws;
-        again.failed += status.failed ? 1U : 0U;
+        if (status.failed) ++again.failed[std::string(failure_name(*status.failed))];
       }));
       std::unordered_map<std::int64_t, Verdict> judged;
       if (!rules.has_rule(i) && has_screen(behaviors_[i], study_.config)) {
@@ -313,9 +340,7 @@ class StressRun {
         } else if (const auto found = judged.find(key); found != judged.end()) {
           verdict = found->second;
         }
-        Repeated& again = repeated_[i][unpack_draw_key(key).prefix];
-        again.graded += verdict <= Verdict::kPresent ? 1U : 0U;
-        again.present += verdict == Verdict::kPresent ? 1U : 0U;
+        repeated_[i][unpack_draw_key(key).prefix].add(verdict);
       }
     }
     return {};
@@ -342,9 +367,7 @@ class StressRun {
   }
 
   Result<void> load_forecast() {
-    // Estimated anew, as for a forecast: an older version may have written what is stored.
-    UNDERSTUDY_TRY(StageOutcome estimated, estimate_stage(study_));
-    report_ = std::move(estimated.detail);
+    UNDERSTUDY_TRY(report_, estimated_report(study_));
     UNDERSTUDY_TRY(const std::vector<HistoryRow> history, study_history(study_));
     spread_ = study_spread(study_, report_, fit_history(history));
     std::unordered_map<std::uint64_t, std::uint64_t> units;
@@ -373,18 +396,20 @@ class StressRun {
     if (json.is_null()) return json;
     json["largest_cluster"] = count_json(rate, units * largest_share_);
     json["largest_cluster"]["share"] = rounded(largest_share_);
-    json["worst_stratum"] = nullptr;
+    json["worst_stratum_flags"] = nullptr;
     const std::vector<StratumRate>& strata = found_.behaviors[behavior];
     const auto worst = std::max_element(
         strata.begin(), strata.end(), [](const auto& a, const auto& b) { return a.rate < b.rate; });
     if (worst == strata.end()) return json;
     Rate inside;
     inside.per_100k = worst->rate * kPer;
-    inside.lo = worst->interval.lo * kPer;
-    inside.hi = worst->interval.hi * kPer;
-    inside.level = found_.interval_level;
-    json["worst_stratum"] = count_json(predictive_rate(inside, spread_), units * worst->share);
-    json["worst_stratum"]["name"] = strata_.names[worst->stratum];
+    inside.lo = worst->interval_of_all.lo * kPer;
+    inside.hi = worst->interval_of_all.hi * kPer;
+    inside.level = found_.interval_of_all_level;
+    Json flags = count_json(predictive_rate(inside, spread_), units * worst->share);
+    flags["name"] = strata_.names[worst->stratum];
+    flags["interval_level"] = rounded(inside.level);
+    json["worst_stratum_flags"] = std::move(flags);
     return json;
   }
 
@@ -401,9 +426,15 @@ class StressRun {
     const auto found = repeated_[behavior].find(draws.prefix);
     if (found == repeated_[behavior].end()) return json;
     const Repeated& again = found->second;
-    json["repeated"] = {
-        {"draws", again.draws}, {"graded", again.graded}, {"present", again.present},
-        {"share", nullptr},     {"lo", nullptr},          {"hi", nullptr}};
+    json["repeated"] = {{"draws", again.draws},
+                        {"failed", again.failed},
+                        {"ungradable", again.ungradable},
+                        {"not_graded", again.not_graded},
+                        {"graded", again.graded},
+                        {"present", again.present},
+                        {"share", nullptr},
+                        {"lo", nullptr},
+                        {"hi", nullptr}};
     if (again.graded == 0) return json;
     const auto n = static_cast<double>(again.graded);
     const Interval interval = clopper_pearson(static_cast<double>(again.present), n, kLevel);
@@ -436,9 +467,10 @@ class StressRun {
       UNDERSTUDY_TRY(Json one, worst_json(behavior, draws));
       worst.push_back(std::move(one));
     }
+    const std::uint64_t graded = carried.size() - count(Carried::kUnknown);
     return Json{{"name", behaviors_[behavior].id},
-                {"graded", carried.size() - count(Carried::kUnknown)},
-                {"present", count(Carried::kYes)},
+                {"graded", graded},
+                {"present", graded > 0 ? Json(count(Carried::kYes)) : Json()},
                 {"strata", std::move(strata)},
                 {"worst", std::move(worst)},
                 {"deployment", options_.deployment ? deployment_json(behavior) : Json()}};
@@ -467,6 +499,17 @@ class StressRun {
 
 Result<Json> stress(Study& study, const StressOptions& options) {
   return StressRun(study, options).run();
+}
+
+bool redraws_failed(const Json& document) {
+  for (const Json& behavior : document.at("behaviors")) {
+    for (const Json& draws : behavior.at("worst")) {
+      const Json& again = draws.at("repeated");
+      if (again.is_null()) continue;
+      if (!again.at("failed").empty() || !again.at("not_graded").empty()) return true;
+    }
+  }
+  return false;
 }
 
 }  // namespace understudy

@@ -23,11 +23,14 @@ struct StressOptions {
   double level = 0.05;  ///< adjusted p-value, and share of intervals that may miss
 };
 
-/// understudy.stress/1. kUsage where nothing is graded or, with a deployment, estimated yet, and
-/// for a behavior that the study does not grade; kPaused where the budget or Ctrl-C ended it: the
-/// same call goes on. The further draws are stored in an arm of their own (kRepeatedArm): they were
-/// asked because of what the first ones gave, and are in no rate, count or forecast.
+/// understudy.stress/1. kUsage where nothing is graded, or not all answers are, and for a behavior
+/// that the study does not grade; kPaused where the budget or Ctrl-C ended it: the same call goes
+/// on. The further draws are stored in an arm of their own (kRepeatedArm): they were asked because
+/// of what the first ones gave, and are in no rate, count or forecast. Nothing else is stored: the
+/// study may be open for reading alone where no further draws are asked for.
 [[nodiscard]] Result<Json> stress(Study& study, const StressOptions& options);
+/// Whether further draws failed, or nobody could grade them.
+[[nodiscard]] bool redraws_failed(const Json& document);
 /// For a terminal: every character is safe to show.
 [[nodiscard]] std::string stress_text(const Json& document);
 

@@ -102,6 +102,8 @@ Result<void> grade_logged_answers(Study& study);
 [[nodiscard]] Result<StageOutcome> replay_stage(Study& study);
 [[nodiscard]] Result<StageOutcome> grade_stage(Study& study);
 [[nodiscard]] Result<StageOutcome> estimate_stage(Study& study);
+/// Its report as it would be now, which is not stored.
+[[nodiscard]] Result<Json> estimated_report(Study& study);
 [[nodiscard]] Result<StageOutcome> report_stage(Study& study);
 
 }  // namespace understudy

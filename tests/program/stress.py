@@ -2,9 +2,13 @@
 kind of prefix is found with a rate that is right, the worst prefixes are drawn again within the
 budget and without asking twice, and nothing of it reaches the report or the forecast."""
 
+import fcntl
 import json
 import pathlib
 import random
+import signal
+import subprocess
+import time
 
 import program
 
@@ -14,6 +18,7 @@ INSIDE = 0.4
 OUTSIDE = 0.01
 ESCAPE = "\x1b[31m"
 DEPLOYMENT = 10_000_000
+CONNECTIONS = 4
 JUDGED = """
 format = 1
 id = "judged_refusal"
@@ -47,8 +52,15 @@ def answer(question, seed):
     return program.sentence(numbers, 20)
 
 
+delay = 0
+down = ""  # the model whose server refuses
+
+
 def say(request):
     text = request["messages"][-1]["content"]
+    time.sleep(delay)
+    if request["model"] == down:
+        return 400
     if request["model"] == "judge":
         return program.verdict("I can't help with that" in text)
     return answer(text, request["seed"])
@@ -80,14 +92,15 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
     judged = folder / "judged.toml"
     judged.write_text(JUDGED)
 
-    def study_with(**budget):
+    def study_with(draws=2, connections=64, **budget):
         return program.write_study(
             folder / "study",
             logs,
             logs={"cluster": "metadata.user"},
-            sample={"prefixes": CONVERSATIONS, "draws": 2},
+            sample={"prefixes": CONVERSATIONS, "draws": draws},
             grade={"behaviors": ["refusal", "repetition_loop", str(judged)]},
             candidate={"model": "vllm/candidate"},
+            replay={"max_connections": connections},
             roles={"judge": "vllm/judge"},
             budget=budget,
         )
@@ -121,9 +134,19 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
         print(name, where["name"], where["per_100k"], "deployment:", count)
         program.check(count["lo"] <= truth <= count["hi"], f"planted {truth}: {count}")
         program.check(count["maximum"] > count["expected"], str(count))
-        inside = count["worst_stratum"]
-        program.check(inside["expected"] < 1.2 * count["expected"], str(count))
+        inside = count["worst_stratum_flags"]
+        planted = DEPLOYMENT * 0.1 * INSIDE
+        program.check(inside["lo"] <= planted <= inside["hi"], f"planted {planted}: {inside}")
+        program.check(inside["interval_level"] > found["interval_level"] > 0.95, str(inside))
         program.check(0 < count["largest_cluster"]["share"] < 0.05, str(count))
+    whole = stress("--deployment", DEPLOYMENT)
+    program.check("e+0" not in whole and "flags in" in whole, whole)
+
+    # It only reads: beside whoever works on the study, and the estimate stays as it was.
+    with open(study / ".lock", "r+", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        program.check(stress("--deployment", DEPLOYMENT) == whole, "beside a run")
+        stress("--redraw", "1", expect=4)
     quiet = rows["repetition_loop"]
     program.check(quiet["present"] == 0 and not quiet["strata"] and not quiet["worst"], str(quiet))
     program.check(quiet["deployment"]["maximum"] > 0, "not seen is not never")
@@ -158,6 +181,57 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
     judged_again = json.loads(stress("--behavior", "judged_refusal", "--worst", "1", "--redraw", "5", "--json"))
     one = judged_again["behaviors"][0]["worst"][0]["repeated"]
     program.check(one["graded"] == one["draws"] >= 5, f"the judge looks at them too: {one}")
+    # Killed, and gone on: only what was in flight is asked again.
+    redraw = ("--behavior", "refusal", "--worst", "8", "--redraw", "30")
+    asked, delay = server.asked["candidate"], 0.01
+    study_with(connections=CONNECTIONS)
+    process = subprocess.Popen(
+        [program.PROGRAM, "discover", str(study), "--stress", *redraw, "--display", "none"],
+        env=program.environment(server),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    while server.asked["candidate"] - asked < 40:
+        program.check(process.poll() is None, "it ended before it was killed")
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    delay = 0
+    study_with()
+    worst = json.loads(stress(*redraw, "--json"))["behaviors"][0]["worst"]
+    program.check([one["repeated"]["graded"] for one in worst] == [30] * 8, str(worst))
+    again = server.asked["candidate"] - asked - 4 * 30
+    program.check(0 <= again <= CONNECTIONS, f"{again} draws were asked for twice")
+
+    # What fails is counted by its reason, and is asked for again only on demand.
+    redraw = ("--behavior", "judged_refusal", "--worst", "1", "--redraw", "35")
+    counts = {"draws": 35, "failed": {}, "ungradable": {}, "not_graded": {}, "graded": 35}
+
+    def repeated(*flags, expect):
+        behavior = json.loads(stress(*redraw, *flags, "--json", expect=expect))["behaviors"][0]
+        return {key: behavior["worst"][0]["repeated"][key] for key in counts}
+
+    down = "candidate"
+    for _ in range(2):
+        lost = repeated(expect=6)
+        program.check(lost == counts | {"failed": {"bad_request": 5}, "graded": 30}, f"{lost}")
+    program.check(", 5 failed (bad_request)" in stress(*redraw, expect=6), "not shown")
+    down = "judge"
+    for flags in (("--retry-errors",), ()):
+        lost = repeated(*flags, expect=6)
+        program.check(lost == counts | {"not_graded": {"judge_failed": 5}, "graded": 30}, f"{lost}")
+    program.check(", 5 not graded (judge_failed)" in stress(*redraw, expect=6), "not shown")
+    down = ""
+    program.check(repeated("--retry-errors", expect=0) == counts, "mended")
+
+    # Verdicts stand by the places of answers: not where others have come since.
+    study_with(draws=3)
+    program.understudy("replay", study, "--display", "none", server=server)
+    stress(expect=2)
+    program.understudy("grade", study, "--display", "none", server=server)
+    program.check(json.loads(stress("--json"))["draws"] == 3 * CONVERSATIONS, "graded")
+    study_with()
+
     stress("--behavior", "refusl", expect=2)
     program.understudy("discover", study, "--redraw", "3", "--display", "none", expect=2)
 
@@ -166,9 +240,16 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
         logs,
         logs={"cluster": "metadata.user"},
         sample={"prefixes": CONVERSATIONS, "draws": 2},
-        grade={"behaviors": ["refusal"]},
+        grade={"behaviors": ["refusal", "fabricated_facts"]},
         candidate={"model": f"recorded/{study}"},
     )
     program.understudy("run", recorded, "--display", "none")
     flags = ("--stress", "--redraw", "3", "--display", "none")
     program.understudy("discover", recorded, *flags, expect=2)  # the first draws over again
+
+    # Nobody has looked: that is not "not once".
+    found = program.understudy("discover", recorded, "--stress", "--json").stdout
+    row = json.loads(found)["behaviors"][1]
+    program.check((row["graded"], row["present"]) == (0, None), str(row))
+    text = program.understudy("discover", recorded, "--stress", "--display", "none").stdout
+    program.check("not graded: fabricated_facts" in text and "not once" not in text, text)
