@@ -6,6 +6,8 @@
 //                                          the five plants, or one of them (1 to 5): the bar is 95%
 //                                          of 200 seeds
 //   bench_discovery null [SEEDS] [FIRST]   nothing differs: the bar is 5% of 500 seeds
+//   bench_discovery groups [SEEDS] [FIRST] groups of embeddings: a meaning planted at some rates;
+//                                          three times as many seeds where nothing differs
 //   bench_discovery unseen [WORLDS]        coverage of the bounds on what is unseen: the bar is 93%
 
 #include <fmt/format.h>
@@ -20,9 +22,11 @@
 #include <string_view>
 #include <tuple>
 
+#include "base/hash.hpp"
 #include "discovery/agent_world.hpp"
 #include "discovery/contrast.hpp"
 #include "discovery/unseen.hpp"
+#include "discovery/vector_clusters.hpp"
 #include "stats/distributions.hpp"
 
 namespace understudy {
@@ -236,6 +240,136 @@ double normal(Rng& rng) {
   return std::sqrt(-2 * std::log(rng.uniform_positive())) * std::cos(6.283185307 * rng.uniform());
 }
 
+// Answers as vectors: a meaning, a user's way of saying things, and noise. Two answers of one
+// meaning have a cosine of about 0.6, of different ones about 0. Half of a user's answers are about
+// three meanings of their own; both models answer alike, but for the candidate's planted ones.
+class MeaningWorld {
+ public:
+  static constexpr std::uint64_t kMeanings = 200;
+  static constexpr std::size_t kDimensions = 64;
+  static constexpr std::uint64_t kPairsOfWorld = 10'000;
+
+  MeaningWorld(std::uint64_t seed, double planted_rate) : seed_(seed) {
+    Rng rng(seed, 4);
+    for (std::uint64_t i = 0; i <= kMeanings; ++i) meanings_.push_back(direction(rng));
+    const std::vector<std::uint32_t> sizes = user_sizes(kPairsOfWorld, seed);
+    for (const std::uint32_t size : sizes) {
+      const std::uint64_t cluster = rng.next();
+      const std::vector<double> manner = direction(rng);
+      const std::array<std::uint64_t, 3> own = {rng.below(kMeanings), rng.below(kMeanings),
+                                                rng.below(kMeanings)};
+      const auto meaning = [&] {
+        return rng.below(2) == 0 ? own.at(rng.below(own.size())) : rng.below(kMeanings);
+      };
+      for (std::uint32_t i = 0; i < size; ++i) {
+        clusters_.push_back(cluster);
+        planted_.push_back(rng.uniform() < planted_rate);
+        add(meaning(), manner, rng);
+        add(planted_.back() ? kMeanings : meaning(), manner, rng);
+      }
+    }
+  }
+
+  /// As `discover --embed` does it (engine/embeddings.cpp).
+  [[nodiscard]] Contrast run() {
+    std::vector<float> selecting;
+    for (std::size_t pair = 0; pair < clusters_.size(); ++pair) {
+      if (!selects(clusters_[pair], seed_)) continue;
+      const auto at = vectors_.begin() + static_cast<std::ptrdiff_t>(pair * 2 * kDimensions);
+      selecting.insert(selecting.end(), at, at + 2 * kDimensions);
+    }
+    const std::size_t most = std::min<std::size_t>(64, selecting.size() / kDimensions / 50);
+    const VectorClusters groups = cluster_vectors(selecting, kDimensions, most, seed_);
+    places_.clear();
+    for (std::size_t answer = 0; answer < 2 * clusters_.size(); ++answer) {
+      places_.push_back(
+          groups.nearest(std::span(vectors_).subspan(answer * kDimensions, kDimensions)));
+    }
+    const PairSource source = [&](PairVisitor& visitor) -> Result<void> {
+      for (std::size_t pair = 0; pair < clusters_.size(); ++pair) {
+        if (!visitor.wants(clusters_[pair])) continue;
+        const std::array<std::string, 2> names = {std::to_string(places_[2 * pair].center),
+                                                  std::to_string(places_[2 * pair + 1].center)};
+        const auto feature = [](const std::string& name) {
+          return Feature{
+              .hash = hash64({"cluster", name}), .kind = FeatureKind::kCluster, .text = name};
+        };
+        const std::array<Feature, 2> features = {feature(names[0]), feature(names[1])};
+        visitor.see(clusters_[pair], {pair, {features.data(), 1}, {features.data() + 1, 1}});
+      }
+      return {};
+    };
+    return *contrast(source, {.seed = seed_, .pairs = clusters_.size()});
+  }
+
+  // Whether one of the first three findings is the plant: five of its ten answers nearest to the
+  // center, which are what a reader is shown, are planted.
+  [[nodiscard]] bool found(const Contrast& contrast) const {
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, contrast.findings.size()); ++i) {
+      std::vector<std::uint64_t> pairs = contrast.findings[i].pairs;
+      std::sort(pairs.begin(), pairs.end(), [&](std::uint64_t a, std::uint64_t b) {
+        return places_[2 * a + 1].cosine > places_[2 * b + 1].cosine;
+      });
+      if (pairs.size() > 10) pairs.resize(10);
+      const auto is_planted = [&](std::uint64_t pair) { return planted_[pair]; };
+      const auto hits = std::count_if(pairs.begin(), pairs.end(), is_planted);
+      if (contrast.findings[i].more && hits >= 5) return true;
+    }
+    return false;
+  }
+
+ private:
+  static std::vector<double> direction(Rng& rng) {
+    std::vector<double> out;
+    double squares = 0;
+    for (std::size_t i = 0; i < kDimensions; ++i) {
+      out.push_back(normal(rng));
+      squares += out.back() * out.back();
+    }
+    for (double& number : out) number /= std::sqrt(squares);
+    return out;
+  }
+  void add(std::uint64_t meaning, const std::vector<double>& manner, Rng& rng) {
+    const std::vector<double> noise = direction(rng);
+    std::vector<double> sum;
+    double squares = 0;
+    for (std::size_t i = 0; i < kDimensions; ++i) {
+      sum.push_back(meanings_[meaning][i] + 0.3 * manner[i] + 0.75 * noise[i]);
+      squares += sum.back() * sum.back();
+    }
+    for (const double number : sum) {
+      vectors_.push_back(static_cast<float>(number / std::sqrt(squares)));
+    }
+  }
+
+  std::uint64_t seed_;
+  std::vector<std::vector<double>> meanings_;  ///< the last one is the plant
+  std::vector<std::uint64_t> clusters_;        ///< users, by pair
+  std::vector<bool> planted_;                  ///< by pair
+  std::vector<float> vectors_;                 ///< logged, candidate, of each pair
+  std::vector<Nearest> places_;
+};
+
+void groups(std::uint64_t seeds, std::uint64_t first) {
+  for (const double rate : {0.0025, 0.005, 0.0075, 0.01, 0.02, 0.04}) {
+    std::uint64_t found = 0, any = 0;
+    for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
+      MeaningWorld world(seed, rate);
+      const Contrast result = world.run();
+      any += result.findings.empty() ? 0U : 1U;
+      found += world.found(result) ? 1U : 0U;
+    }
+    fmt::print("a meaning in {:.2f}% of answers: {} of {} seeds; any finding in {}\n", 100 * rate,
+               found, seeds, any);
+    std::fflush(stdout);
+  }
+  std::uint64_t any = 0;
+  for (std::uint64_t seed = first; seed < first + 3 * seeds; ++seed) {
+    if (!MeaningWorld(seed, 0).run().findings.empty()) ++any;
+  }
+  fmt::print("nothing differs: a finding in {} of {} seeds\n", any, 3 * seeds);
+}
+
 void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
   constexpr double kLevel = 0.95;
   MeasuredRecall recall{0, world.known};
@@ -337,6 +471,8 @@ int run(std::span<char*> arguments) {
     power(number(seeds, 200), first, std::min<std::uint64_t>(only, kPlants.size()));
   } else if (what == "null") {
     null(number(seeds, 500), first);
+  } else if (what == "groups") {
+    groups(number(seeds, 100), first);
   } else if (what == "unseen") {
     unseen(number(seeds, 2000));
   } else {
