@@ -64,6 +64,7 @@ class EstimateRun {
   Result<std::vector<BehaviorEstimate>> run() {
     for (const Arm arm : study_arms(study_.config)) {
       UNDERSTUDY_TRY(arms_[arm].units, units_of(study_.store, arm));
+      UNDERSTUDY_CHECK(check_all_graded(study_.store, arm, arms_[arm].units));
     }
     if (std::any_of(behaviors_.begin(), behaviors_.end(), is_screened_by_judge)) {
       UNDERSTUDY_TRY(logged_prefixes_.units, logged_units_of_prefixes(study_.store));

@@ -158,13 +158,8 @@ class StressRun {
 
  private:
   Result<void> load() {
-    UNDERSTUDY_TRY(const auto graded,
-                   study_.store.stage(fmt::format("grade:{}", arm_name(Arm::kCandidate))));
-    if (!graded) {
-      return unexpected(
-          ErrorCode::kUsage,
-          fmt::format("nothing is graded yet: `understudy run {}` first", study_.directory()));
-    }
+    UNDERSTUDY_TRY(units_, units_of(study_.store, Arm::kCandidate));
+    UNDERSTUDY_CHECK(check_all_graded(study_.store, Arm::kCandidate, units_));
     UNDERSTUDY_TRY(prefixes_, prefix_places(study_.store));
     UNDERSTUDY_TRY(const std::vector<Behavior> all,
                    select_behaviors(study_.config.grade.behaviors, study_.directory()));
@@ -181,15 +176,6 @@ class StressRun {
       if (wanted.empty() || std::find(wanted.begin(), wanted.end(), behavior.id) != wanted.end()) {
         behaviors_.push_back(behavior);
       }
-    }
-    UNDERSTUDY_TRY(units_, units_of(study_.store, Arm::kCandidate));
-    // Verdicts of rules stand at their places among the answers that there were.
-    UNDERSTUDY_TRY(const Json detail, parse_json(graded->detail));
-    if (detail.at("answers") != units_.keys.size()) {
-      return unexpected(ErrorCode::kUsage,
-                        fmt::format("answers have come since others were graded: `understudy run "
-                                    "{}` first",
-                                    study_.directory()));
     }
     for (std::size_t i = 0; i < units_.keys.size(); ++i) order_.push_back(i);
     std::stable_sort(order_.begin(), order_.end(), [&](std::size_t a, std::size_t b) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/json.hpp"
+
 namespace understudy {
 namespace {
 
@@ -48,6 +50,17 @@ Result<Units> units_of(StudyStore& store, Arm arm) {
         return {};
       }));
   return units;
+}
+
+Result<void> check_all_graded(StudyStore& store, Arm arm, const Units& units) {
+  UNDERSTUDY_TRY(const auto graded, store.stage("grade:" + std::string(arm_name(arm))));
+  if (!graded)
+    return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy run` first");
+  UNDERSTUDY_TRY(const Json detail, parse_json(graded->detail));
+  if (detail.at("answers") == units.keys.size()) return {};
+  return unexpected(ErrorCode::kUsage,
+                    "answers have come since others were graded: `understudy run`, or `understudy "
+                    "grade`, first");
 }
 
 Result<Units> logged_units_of_prefixes(StudyStore& store) {

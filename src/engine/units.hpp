@@ -31,6 +31,9 @@ struct Units {
 };
 
 [[nodiscard]] Result<Units> units_of(StudyStore& store, Arm arm);
+/// kUsage where these are not the units that were graded: answers have come since, and the rules'
+/// verdicts would be put to the wrong ones.
+Result<void> check_all_graded(StudyStore& store, Arm arm, const Units& units);
 /// The logged answers to the drawn prefixes alone, in prefix order: what a judge is given of them.
 [[nodiscard]] Result<Units> logged_units_of_prefixes(StudyStore& store);
 

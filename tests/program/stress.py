@@ -228,6 +228,7 @@ with program.temporary_directory() as folder, program.model_server(say) as serve
     study_with(draws=3)
     program.understudy("replay", study, "--display", "none", server=server)
     stress(expect=2)
+    program.understudy("estimate", study, "--display", "none", expect=2)
     program.understudy("grade", study, "--display", "none", server=server)
     program.check(json.loads(stress("--json"))["draws"] == 3 * CONVERSATIONS, "graded")
     study_with()
