@@ -120,7 +120,7 @@ def model_server(answer):
                     "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
                 }
             ).encode()
-            self.send_response(said if isinstance(said, int) else 200)
+            self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
