@@ -369,9 +369,12 @@ Json limits_json(const Study& study, const std::map<Arm, ArmUnits>& arms, const 
   return limits;
 }
 
-}  // namespace
+struct Estimated {
+  Json report;
+  Json effective;  // EstimateRun::effective_json
+};
 
-Result<Json> estimated_report(Study& study) {
+Result<Estimated> estimated(Study& study) {
   UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
                  select_behaviors(study.config.grade.behaviors, study.directory()));
   for (const Arm arm : study_arms(study.config)) {
@@ -404,18 +407,27 @@ Result<Json> estimated_report(Study& study) {
     behavior["decided_by"] = decided_by_name(behaviors[i].decided_by);
     report["behaviors"].push_back(std::move(behavior));
   }
-  return report;
+  return Estimated{std::move(report), run.effective_json()};
+}
+
+}  // namespace
+
+Result<Json> estimated_report(Study& study) {
+  UNDERSTUDY_TRY(Estimated now, estimated(study));
+  return std::move(now.report);
 }
 
 Result<StageOutcome> estimate_stage(Study& study) {
-  UNDERSTUDY_TRY(Json report, estimated_report(study));
+  UNDERSTUDY_TRY(auto now, estimated(study));
+  auto& [report, effective] = now;
   const Digest fingerprint = sha256(write_json(report, JsonStyle::kCanonical));
   UNDERSTUDY_TRY(const auto before, stored_detail(study.store, "estimate", fingerprint));
-  UNDERSTUDY_TRY(const auto effective, stored_detail(study.store, "effective", fingerprint));
-  if (before && effective) return StageOutcome{.up_to_date = true, .detail = std::move(report)};
+  UNDERSTUDY_TRY(const auto effective_before, stored_detail(study.store, "effective", fingerprint));
+  if (before && effective_before)
+    return StageOutcome{.up_to_date = true, .detail = std::move(report)};
   UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
   UNDERSTUDY_CHECK(store_stage(study.store, "estimate", fingerprint, report));
-  UNDERSTUDY_CHECK(store_stage(study.store, "effective", fingerprint, run.effective_json()));
+  UNDERSTUDY_CHECK(store_stage(study.store, "effective", fingerprint, effective));
   UNDERSTUDY_CHECK(transaction.commit());
   return StageOutcome{.up_to_date = false, .detail = std::move(report)};
 }

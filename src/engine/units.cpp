@@ -54,8 +54,9 @@ Result<Units> units_of(StudyStore& store, Arm arm) {
 
 Result<void> check_all_graded(StudyStore& store, Arm arm, const Units& units) {
   UNDERSTUDY_TRY(const auto graded, store.stage("grade:" + std::string(arm_name(arm))));
-  if (!graded)
+  if (!graded) {
     return unexpected(ErrorCode::kUsage, "nothing is graded yet: `understudy run` first");
+  }
   UNDERSTUDY_TRY(const Json detail, parse_json(graded->detail));
   if (detail.at("answers") == units.keys.size()) return {};
   return unexpected(ErrorCode::kUsage,
