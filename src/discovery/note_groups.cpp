@@ -16,13 +16,26 @@ constexpr double kSame = 0.4;
 constexpr std::size_t kTerms = 3;
 constexpr std::size_t kStemCharacters = 5;
 
-// Words that a description of any answer has.
-constexpr std::array<std::string_view, 44> kFrame = {
-    "a",     "an",    "and",      "answer", "answers", "any",  "are",     "as",   "assistant",
-    "at",    "be",    "by",       "does",   "for",     "from", "has",     "in",   "instead",
-    "is",    "it",    "its",      "model",  "n",       "no",   "not",     "of",   "on",
-    "or",    "reply", "response", "shows",  "that",    "the",  "their",   "them", "then",
-    "there", "this",  "to",       "user",   "users",   "with", "without", "which"};
+// Words that a description of any answer has, and those that join its parts.
+constexpr auto kFrame = std::to_array<std::string_view>(
+    {"a",         "about",   "after",  "again",   "against", "all",     "also",     "although",
+     "am",        "an",      "and",    "answer",  "answers", "any",     "are",      "as",
+     "assistant", "at",      "be",     "because", "been",    "before",  "being",    "between",
+     "both",      "but",     "by",     "can",     "cannot",  "could",   "did",      "do",
+     "does",      "doing",   "done",   "during",  "each",    "either",  "even",     "every",
+     "first",     "for",     "from",   "further", "had",     "has",     "have",     "having",
+     "he",        "her",     "here",   "him",     "his",     "how",     "i",        "if",
+     "in",        "instead", "into",   "is",      "it",      "its",     "just",     "may",
+     "might",     "model",   "more",   "most",    "must",    "n",       "no",       "nor",
+     "not",       "of",      "off",    "on",      "one",     "only",    "or",       "other",
+     "our",       "out",     "over",   "own",     "rather",  "reply",   "response", "s",
+     "same",      "she",     "should", "shows",   "since",   "so",      "some",     "such",
+     "t",         "than",    "that",   "the",     "their",   "them",    "then",     "there",
+     "these",     "they",    "this",   "those",   "though",  "through", "to",       "too",
+     "under",     "until",   "up",     "user",    "users",   "very",    "was",      "we",
+     "were",      "what",    "when",   "where",   "whether", "which",   "while",    "who",
+     "whom",      "whose",   "why",    "will",    "with",    "without", "would",    "you",
+     "your"});
 
 using Vector = std::map<std::string, double>;  // by stem; ordered, so that sums always agree
 

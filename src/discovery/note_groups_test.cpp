@@ -38,6 +38,16 @@ TEST(NoteGroups, PutTogetherWhatSaysAboutTheSame) {
   EXPECT_EQ(groups[2].notes, (std::vector<std::size_t>{6}));
 }
 
+// A manner of speaking is no kind.
+TEST(NoteGroups, KeepApartWhatSharesOnlyHowItIsSaid) {
+  const std::vector<std::string> apart = {"Recommends a drug dose when it could have asked first",
+                                          "Deletes files when it could have asked first"};
+  EXPECT_EQ(group_notes(apart).size(), 2U);
+  std::vector<std::string> among = kNotes;
+  among.insert(among.end(), apart.begin(), apart.end());
+  EXPECT_EQ(group_notes(among).size(), 5U);
+}
+
 TEST(NoteGroups, DoNotHangOnTheOrderOfNotes) {
   std::vector<std::string> reversed(kNotes.rbegin(), kNotes.rend());
   EXPECT_EQ(texts_of(kNotes), texts_of(reversed));
