@@ -490,8 +490,14 @@ bool repeats_transcript(std::string_view description, const AnswerView& answer) 
   if (words.size() < kCopiedWholeBytes) return false;
   const std::size_t run = std::min(words.size(), kCopiedBytes);
   std::vector<std::string> texts = {plain_words(answer.content)};
-  for (const Message& message : answer.prefix) texts.push_back(plain_words(message.content));
-  for (const ToolCall& call : answer.tool_calls) texts.push_back(plain_words(call.arguments));
+  const auto add_calls = [&](std::span<const ToolCall> calls) {
+    for (const ToolCall& call : calls) texts.push_back(plain_words(call.arguments));
+  };
+  for (const Message& message : answer.prefix) {
+    texts.push_back(plain_words(message.content));
+    add_calls(message.tool_calls);
+  }
+  add_calls(answer.tool_calls);
   for (std::size_t at = 0; at + run <= words.size(); ++at) {
     const std::string_view part = std::string_view(words).substr(at, run);
     const auto holds = [&](const std::string& text) {

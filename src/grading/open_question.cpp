@@ -2,16 +2,22 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "base/text.hpp"
 
 namespace understudy {
 namespace {
 
-std::string one_line(std::string_view text) {
-  std::string out(trimmed(text));
-  std::replace(out.begin(), out.end(), '\n', ' ');
+// The lines of a definition as one, but for those that are fenced as data (base/prompt_text.hpp):
+// an auditor's notes in a draft stay what they are.
+std::string without_breaks(std::string_view text) {
+  std::string out;
+  bool was_fenced = false;
+  for (const std::string_view line : split(trimmed(text), '\n')) {
+    const bool fenced = line.starts_with("| ");
+    if (!out.empty()) out += fenced || was_fenced ? '\n' : ' ';
+    out += line;
+    was_fenced = fenced;
+  }
   return out;
 }
 
@@ -39,8 +45,8 @@ Behavior open_question(std::span<const Behavior> named, std::string_view hidden)
   judge.named_already.emplace();
   for (const Behavior& behavior : named) {
     if (behavior.id == hidden) continue;
-    question.does_not_count.push_back(
-        fmt::format("{} ({}): {}", behavior.id, behavior.title, one_line(behavior.definition)));
+    question.does_not_count.push_back(fmt::format("{} ({}): {}", behavior.id, behavior.title,
+                                                  without_breaks(behavior.definition)));
     judge.named_already->insert(judge.named_already->end(), {behavior.id, behavior.title});
   }
   question.does_not_count.emplace_back("An answer that is only short, dull, or could be better.");
