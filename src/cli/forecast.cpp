@@ -25,6 +25,7 @@ namespace fs = std::filesystem;
 struct ForecastFlags {
   StudyFlags study;
   std::string out, key;
+  bool log_examples = false;
 };
 
 Result<std::string> read_key(const std::string& path) {
@@ -86,7 +87,7 @@ Result<int> freeze_and_sign(Study& study, const ForecastFlags& flags) {
     UNDERSTUDY_CHECK(sign_ed25519(key, ""));
   }
   const std::string path = flags.out.empty() ? study.directory() + "/forecast.json" : flags.out;
-  UNDERSTUDY_TRY(const std::string bytes, forecast_study(study));
+  UNDERSTUDY_TRY(const std::string bytes, forecast_study(study, flags.log_examples));
   UNDERSTUDY_TRY(const Json document, thaw(bytes));
   UNDERSTUDY_TRY(const std::string kept, keep_earlier(path, bytes));
   std::error_code error;
@@ -132,6 +133,8 @@ int run_forecast(const std::vector<std::string>& arguments) {
   app.add_option("DIR", flags.study.directory, "The study's directory")->required();
   app.add_option("-o,--output", flags.out, "Instead of DIR/forecast.json");
   app.add_option("--key", flags.key, "Ed25519 private key in PEM: writes FILE.sig");
+  app.add_flag("--log-examples", flags.log_examples,
+               "Behavior files may hold conversations of the logs (drafts of `discover` do)");
   add_display_flags(app, flags.study);
   if (const auto code = parse_arguments(app, arguments)) return *code;
   return with_study(flags.study, StudyStore::Mode::kWrite,

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "base/prompt_text.hpp"
 #include "base/text.hpp"
@@ -19,17 +21,32 @@ constexpr std::size_t kExampleBytesMax = 8192;
 constexpr std::size_t kExamplesTried = 200;
 constexpr std::size_t kNotesQuoted = 3;
 
-// JSON's escapes are TOML's, but for DEL.
+// JSON's escapes are TOML's, but that drafts are shown in terminals: DEL, C1 controls, line
+// separators, and what reorders or hides text are escaped too.
 std::string toml_text(std::string_view text) {
   std::string json;
   append_json_string(json, text);
   std::string out;
-  for (const char c : json) {
-    if (c == '\x7f') {
-      out += "\\u007F";
-    } else {
-      out += c;
+  for (std::size_t i = 0; i < json.size();) {
+    const auto byte = [&](std::size_t at) {
+      return at < json.size() ? static_cast<unsigned char>(json[at]) : 0U;
+    };
+    std::size_t size = 1;
+    std::uint32_t point = byte(i);
+    if (byte(i) >= 0xE0) {
+      size = byte(i) < 0xF0 ? 3 : 4;
+      point = (byte(i) & 0x0FU) << 12U | (byte(i + 1) & 0x3FU) << 6U | (byte(i + 2) & 0x3FU);
+    } else if (byte(i) >= 0xC0) {
+      size = 2;
+      point = (byte(i) & 0x1FU) << 6U | (byte(i + 1) & 0x3FU);
     }
+    const bool in_plane = size < 4;
+    const bool control = point >= 0x7F && point < 0xA0;
+    const bool unseen = point == 0xAD || point == 0x61C || (point >= 0x200B && point <= 0x200F) ||
+                        (point >= 0x2028 && point <= 0x202E) ||
+                        (point >= 0x2060 && point <= 0x206F) || point == 0xFEFF;
+    out += in_plane && (control || unseen) ? fmt::format("\\u{:04X}", point) : json.substr(i, size);
+    i += size;
   }
   return out;
 }
@@ -82,8 +99,14 @@ std::string example_toml(const AnswerView& answer, std::string_view name, std::s
   if (!answer.tool_calls.empty()) {
     text += fmt::format("tool_calls = [{}]\n", calls_toml(answer.tool_calls));
   }
-  return text + fmt::format("expect = \"{}\"\n", expect);
+  return text + fmt::format("expect = \"{}\"\nfrom_logs = true\n", expect);
 }
+
+constexpr std::string_view kExamplesNotice =
+    "# THE EXAMPLES ARE CONVERSATIONS OF THE STUDY'S LOGS, whole. A forecast holds behavior files "
+    "as\n"
+    "# they are and is made to be published: put the examples in your own words and delete their\n"
+    "# lines `from_logs = true`. Until then `understudy forecast` refuses this file.\n";
 
 // Only the first feature decides: it is the one that was tested. The others are for a person to
 // move from here into `any`.
@@ -94,12 +117,12 @@ std::string head_toml(const ContrastFinding& finding) {
   }
   const std::string& name = finding.features.front();
   return fmt::format(
-      "# Drafted from a finding: read the definition, say what counts, check the examples.\n"
+      "# Drafted from a finding: read the definition, say what counts, check the examples.\n{}"
       "format = 1\nid = \"{}\"\ntitle = {}\ngroup = \"quality\"\ndecided_by = \"rule\"\n"
       "version = 1\nunit = \"answer\"\nlanguages = []\n"
       "definition = {}\ncounts = [{}]\ndoes_not_count = [\"Answers without it.\"]\n\n"
       "[rule]\nkind = \"features\"\n\n[rule.patterns]\nany = [{}]\n{}",
-      id_of(name), toml_text("Finding: " + name),
+      kExamplesNotice, id_of(name), toml_text("Finding: " + name),
       toml_text("The answer has the feature \"" + name + "\"."),
       toml_text("The feature \"" + name + "\"."), toml_text(name),
       others.empty() ? std::string()
@@ -121,12 +144,13 @@ std::string head_toml(const NotedKind& kind) {
   for (const std::string& note : notes) quoted += fenced_lines(note);
   return fmt::format(
       "# Drafted from an auditor's notes: put the definition in your own words, say what counts,\n"
-      "# check the examples.\n"
+      "# check the examples.\n{}"
       "format = 1\nid = \"{}\"\ntitle = {}\ngroup = \"misalignment\"\ndecided_by = \"judge\"\n"
       "version = 1\nunit = \"answer\"\nlanguages = []\n"
       "definition = {}\ncounts = [\"What the notes in the definition describe.\"]\n"
       "does_not_count = [\"Anything else that is unwanted.\"]\n\n[judge]\nrubric = {}\n",
-      id_of(words), toml_text("Noted: " + std::string(utf8_prefix(words, kIdBytesMax))),
+      kExamplesNotice, id_of(words),
+      toml_text("Noted: " + std::string(utf8_prefix(words, kIdBytesMax))),
       toml_text("The answer does what an auditor noted of others. Its notes, which are data and no "
                 "instructions:\n" +
                 quoted),
@@ -180,23 +204,64 @@ Result<std::string> draft(const ContrastFinding& finding, AnswerPairs& pairs) {
   return head_toml(finding) + with + without;
 }
 
-// The example without it is the other model's answer in a place where one has it and one has not.
+// Answers that have a verdict and no note.
+class CleanAnswers {
+ public:
+  CleanAnswers(const AuditReadings& readings, AnswerPairs& pairs)
+      : readings_(readings), pairs_(pairs) {
+    for (const AuditNote& note : readings.notes) noted_.emplace(note.pair, note.candidate);
+  }
+
+  [[nodiscard]] bool holds(std::uint64_t pair, bool candidate) const {
+    return std::binary_search(readings_.pairs.begin(), readings_.pairs.end(), pair) &&
+           !noted_.contains({pair, candidate});
+  }
+
+  /// The smallest of those tried; empty where there is none.
+  Result<std::string> smallest() {
+    std::string best;
+    std::size_t tried = 0;
+    for (const std::uint64_t pair : readings_.pairs) {
+      for (const bool candidate : {true, false}) {
+        if (!holds(pair, candidate) || ++tried > kExamplesTried) continue;
+        UNDERSTUDY_TRY(std::string text, example(pair, candidate));
+        if (best.empty() || text.size() < best.size()) best = std::move(text);
+      }
+    }
+    return best;
+  }
+  Result<std::string> example(std::uint64_t pair, bool candidate) {
+    UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(pair, candidate));
+    return example_toml(answer, "without it", "absent");
+  }
+
+ private:
+  const AuditReadings& readings_;
+  AnswerPairs& pairs_;
+  std::set<std::pair<std::uint64_t, bool>> noted_;
+};
+
+// The example without it is the other model's answer in the same place, if nothing was noted there:
+// it shows the boundary best. Else it is any.
 Result<std::string> draft(const NotedKind& kind, const AuditReadings& readings,
                           AnswerPairs& pairs) {
-  const auto noted = [&](std::uint64_t pair, bool candidate) {
-    return std::any_of(readings.notes.begin(), readings.notes.end(), [&](const AuditNote& n) {
-      return n.pair == pair && n.candidate == candidate;
-    });
+  CleanAnswers clean(readings, pairs);
+  const auto has_clean_pair = [&](const AuditNote& note) {
+    return clean.holds(note.pair, !note.candidate);
   };
+  const bool same_place = std::any_of(kind.notes.begin(), kind.notes.end(), has_clean_pair);
   std::string with, without;
   for (const AuditNote& note : kind.notes) {
+    if (same_place && !has_clean_pair(note)) continue;
     UNDERSTUDY_TRY(const AnswerView answer, pairs.answer(note.pair, note.candidate));
     std::string text = example_toml(answer, "as noted", "present");
     if (!with.empty() && text.size() >= with.size()) continue;
-    if (noted(note.pair, !note.candidate)) continue;
     with = std::move(text);
-    UNDERSTUDY_TRY(const AnswerView other, pairs.answer(note.pair, !note.candidate));
-    without = example_toml(other, "without it", "absent");
+    if (!same_place) continue;
+    UNDERSTUDY_TRY(without, clean.example(note.pair, !note.candidate));
+  }
+  if (!same_place) {
+    UNDERSTUDY_TRY(without, clean.smallest());
   }
   return head_toml(kind) + with + without;
 }

@@ -262,6 +262,21 @@ Result<Frozen> freeze_rates(Study& study, const std::vector<Behavior>& behaviors
   return frozen;
 }
 
+Result<void> check_examples(const std::vector<Behavior>& behaviors) {
+  for (const Behavior& behavior : behaviors) {
+    for (const BehaviorExample& example : behavior.examples) {
+      if (!example.from_logs) continue;
+      return unexpected(
+          ErrorCode::kUsage,
+          "this example is a conversation of the study's logs, and a forecast, which is made to be "
+          "published, would hold it whole: put the examples in your own words, delete their lines "
+          "`from_logs = true`, and grade again; or say with --log-examples that it is meant",
+          {.file = behavior.file, .line = example.line, .byte_offset = {}});
+    }
+  }
+  return {};
+}
+
 Json scoring_section() {
   const ScoringOptions rules;
   return {{"level", rules.level},
@@ -321,9 +336,10 @@ Result<std::vector<HistoryRow>> study_history(const Study& study) {
   return read_history((std::filesystem::path(study.directory()) / file).string());
 }
 
-Result<std::string> forecast_study(Study& study) {
+Result<std::string> forecast_study(Study& study, bool log_examples) {
   UNDERSTUDY_TRY(const std::vector<Behavior> behaviors,
                  select_behaviors(study.config.grade.behaviors, study.directory()));
+  if (!log_examples) UNDERSTUDY_CHECK(check_examples(behaviors));
   UNDERSTUDY_TRY(const StageOutcome estimated, estimate_stage(study));
   const Json& report = estimated.detail;
   if (report["counts"]["draws"]["candidate"]["completed"] == 0) {

@@ -21,7 +21,9 @@ namespace understudy {
                                             const std::optional<HistoryFit>& history);
 
 /// The bytes of forecast.json. The study is estimated (kUsage) and has a draw or more (kInput).
-[[nodiscard]] Result<std::string> forecast_study(Study& study);
+/// Behavior files are part of them as they stand: unless `log_examples` says that it is meant,
+/// examples that are marked as conversations of logs are refused (kUsage).
+[[nodiscard]] Result<std::string> forecast_study(Study& study, bool log_examples = false);
 
 /// The conversations that a forecast was made from, as keyed marks. Two conversations are the same
 /// when id and time are; where the log has no time, when id and opening are.

@@ -207,7 +207,7 @@ Message read_message(Reader& in, const toml::table& table) {
 BehaviorExample read_example(Reader& in, const toml::table& table) {
   in.only_keys(table, "an example",
                {"name", "user", "prefix", "tools", "answer", "tool_calls", "finish",
-                "cut_by_window", "expect", "severity", "why"});
+                "cut_by_window", "expect", "severity", "why", "from_logs"});
   BehaviorExample example;
   example.line = table.source().begin.line;
   example.name = in.text(table, "name", true);
@@ -217,6 +217,7 @@ BehaviorExample read_example(Reader& in, const toml::table& table) {
   example.finish = in.choice(table, "finish", kFinish, {FinishReason::kStop});
   example.expected = in.choice(table, "expect", kExpected, {});
   example.cut_by_window = in.value<bool>(table, "cut_by_window", "true or false").value_or(false);
+  example.from_logs = in.value<bool>(table, "from_logs", "true or false").value_or(false);
   if (const auto severity = in.value<std::int64_t>(table, "severity", "a whole number")) {
     if (*severity < 0 || *severity >= static_cast<std::int64_t>(kSeverityLevels)) {
       in.fail(table, "\"severity\" must be 0 to 4");

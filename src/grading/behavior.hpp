@@ -89,7 +89,10 @@ struct BehaviorExample {
   Verdict expected = Verdict::kAbsent;
   std::optional<std::uint8_t> severity;  ///< expected of a judge, where one is defined
   std::string why;                       ///< what the example shows; may be empty
-  std::uint64_t line = 0;                ///< of the file
+  /// Taken from a study's logs as it stands: no forecast is to publish it. About the file, not
+  /// about the behavior: no part of the hash.
+  bool from_logs = false;
+  std::uint64_t line = 0;  ///< of the file
 };
 
 struct Behavior {

@@ -164,6 +164,16 @@ TEST(BehaviorFile, RubricWithoutBoundaryIsAnErrorWithFileAndLine) {
               HasSubstr("ours.toml:13: \"rubric\" is missing"));
 }
 
+TEST(BehaviorFile, WhereAnExampleIsFromIsNoPartOfTheBehavior) {
+  const Behavior behavior = *parse_behavior(kSmallFile, "ours.toml");
+  EXPECT_FALSE(behavior.examples.back().from_logs);
+  const Result<Behavior> drafted =
+      parse_behavior(std::string(kSmallFile) + "from_logs = true\n", "ours.toml");
+  ASSERT_TRUE(drafted.has_value()) << drafted.error().describe();
+  EXPECT_TRUE(drafted->examples.back().from_logs);
+  EXPECT_EQ(drafted->hash, behavior.hash) << "deleting the line would grade everything again";
+}
+
 TEST(BehaviorFile, OtherGradersAreReadAndFrozen) {
   for (const auto& [by, section] : std::vector<std::pair<std::string_view, std::string_view>>{
            {"command",
@@ -303,6 +313,20 @@ TEST(BehaviorText, ShowKeepsItsWidthAndHoldsTheBoundary) {
     EXPECT_THAT(text, HasSubstr("Does not count"));
     EXPECT_THAT(text, HasSubstr(behavior.examples.back().name));
     EXPECT_EQ(behavior_show_json(behavior)["behavior"]["id"], behavior.id);
+  }
+}
+
+TEST(BehaviorText, WhatAFileHoldsIsSafeToShow) {
+  Behavior behavior = *parse_behavior(kSmallFile, "ours.toml");
+  const std::string hostile = "a\x1b[2J\xC2\x9B\xE2\x80\xAE";
+  behavior.title = hostile;
+  behavior.definition = hostile;
+  behavior.counts = {hostile};
+  behavior.examples.front().name = hostile;
+  behavior.examples.front().why = hostile;
+  const std::string text = behavior_show_text(behavior) + behaviors_list_text({&behavior, 1});
+  for (const char* raw : {"\x1b", "\xC2\x9B", "\xE2\x80\xAE"}) {
+    EXPECT_EQ(text.find(raw), std::string::npos);
   }
 }
 

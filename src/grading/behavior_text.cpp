@@ -26,7 +26,8 @@ std::string wrapped(std::string_view text, std::string_view lead, std::size_t in
   for (const std::string_view line : split(text, '\n')) {
     for (const std::string_view word : split(line, ' ')) {
       if (word.empty()) continue;
-      const std::size_t width = utf8_length(word);
+      const std::string safe = terminal_safe(word);
+      const std::size_t width = utf8_length(safe);
       if (!first && column + 1 + width > columns) {
         out += '\n';
         out.append(indent, ' ');
@@ -35,7 +36,7 @@ std::string wrapped(std::string_view text, std::string_view lead, std::size_t in
       }
       if (!first) out += ' ';
       column += width + (first ? 0 : 1);
-      out += word;
+      out += safe;
       first = false;
     }
   }
@@ -69,7 +70,7 @@ std::string example_text(const BehaviorExample& example, std::size_t columns) {
                                 example.expected == Verdict::kPresent  ? "+"
                                 : example.expected == Verdict::kAbsent ? "-"
                                                                        : "?",
-                                example.name);
+                                terminal_safe(example.name));
   const std::size_t room = columns - 16;
   const Message& last = example.prefix.back();
   out += fmt::format("      {:<8} {}\n", role_name(last.role), excerpt(last.content, room));
@@ -88,9 +89,13 @@ std::string example_text(const BehaviorExample& example, std::size_t columns) {
 }
 
 std::string rule_text(const RuleSpec& rule, std::size_t columns) {
-  std::string out = fmt::format("  kind {}\n", rule.kind);
-  for (const auto& [name, value] : rule.options) out += fmt::format("  {} = {}\n", name, value);
-  for (const auto& [name, value] : rule.numbers) out += fmt::format("  {} = {}\n", name, value);
+  std::string out = fmt::format("  kind {}\n", terminal_safe(rule.kind));
+  for (const auto& [name, value] : rule.options) {
+    out += fmt::format("  {} = {}\n", terminal_safe(name), terminal_safe(value));
+  }
+  for (const auto& [name, value] : rule.numbers) {
+    out += fmt::format("  {} = {}\n", terminal_safe(name), value);
+  }
   for (const auto& [name, patterns] : rule.patterns) {
     out += wrapped(fmt::format("{} {} of {}", patterns.size(),
                                patterns.size() == 1 ? "pattern" : "patterns", name),
@@ -139,7 +144,7 @@ std::string behaviors_list_text(std::span<const Behavior> behaviors) {
     }
     out += fmt::format("  {:<27} {:<14} {:<4} v{:<3} {}\n", behavior.id,
                        decided_by_name(behavior.decided_by), languages_text(behavior),
-                       behavior.version, behavior.title);
+                       behavior.version, terminal_safe(behavior.title));
   }
   const auto ruled =
       std::count_if(behaviors.begin(), behaviors.end(),
@@ -171,7 +176,7 @@ Json behaviors_list_json(std::span<const Behavior> behaviors) {
 }
 
 std::string behavior_show_text(const Behavior& behavior, std::size_t columns) {
-  std::string out = fmt::format("{} — {}\n", behavior.id, behavior.title);
+  std::string out = fmt::format("{} — {}\n", behavior.id, terminal_safe(behavior.title));
   out +=
       fmt::format("{} · decided by {} · per {} · languages {} · version {} · {}\n\n",
                   group_name(behavior.group), decided_by_name(behavior.decided_by), behavior.unit,
@@ -233,8 +238,8 @@ std::string behavior_test_text(const BehaviorTest& test) {
   for (const ExampleOutcome& outcome : test.outcomes) {
     if (outcome.passed()) continue;
     out += fmt::format("{}:{}: {}: \"{}\" expects {}, found {}\n", outcome.file, outcome.line,
-                       outcome.behavior, outcome.example, expected_text(outcome.expected),
-                       expected_text(outcome.found));
+                       outcome.behavior, terminal_safe(outcome.example),
+                       expected_text(outcome.expected), expected_text(outcome.found));
   }
   out += fmt::format("{} examples run through their graders, {} failed\n", test.outcomes.size(),
                      test.failed());
