@@ -112,13 +112,18 @@ int run_plan(const std::vector<std::string>& arguments) {
       "smallest rate that it could see, its chance to call a change, and where labels help most.\n"
       "Reads the logs and asks no model.\n\n"
       "  understudy plan my-study\n"
-      "  understudy plan my-study --prefixes 20000 --json\n",
+      "  understudy plan my-study --prefixes 20000 --json\n"
+      "  understudy plan my-study --audit 500 --embed        what `discover` would ask besides\n",
       "plan");
   StudyFlags flags;
+  PlanOptions options;
   add_study_flags(app, flags);
+  app.add_option("--audit", options.audit, "With an audit of so many answers of the candidate")
+      ->check(CLI::PositiveNumber);
+  app.add_flag("--embed", options.embed, "With vectors of all answers");
   if (const auto code = parse_arguments(app, arguments)) return *code;
   return with_study(flags, StudyStore::Mode::kCreate, [&](Study& study) -> Result<int> {
-    UNDERSTUDY_TRY(const Json plan, plan_study(study));
+    UNDERSTUDY_TRY(const Json plan, plan_study(study, options));
     fmt::print("{}", flags.json ? write_json(plan, JsonStyle::kPretty) : plan_text(plan));
     return kExitDone;
   });

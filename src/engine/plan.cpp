@@ -25,7 +25,9 @@ constexpr double kNextLabels = 100;
 constexpr std::size_t kMeasuredPrefixes = 300;
 // What is assumed where nothing was measured.
 constexpr double kRubricTokens = 600;
+constexpr double kListedTokens = 100;  // of each behavior on an auditor's list
 constexpr double kVerdictTokens = 80;
+constexpr double kKnownOfEach = 5;                // behavior, put to an auditor at least
 constexpr double kFlagShare = 0.01;               // of a judge's answers, before it was asked
 constexpr double kServedTokensPerSecond = 40;     // each connection
 constexpr double kEmbeddedTokensPerSecond = 250;  // all together
@@ -110,8 +112,8 @@ struct LoggedRate {
 
 class Planner {
  public:
-  Planner(Study& study, std::vector<Behavior> behaviors)
-      : study_(study), behaviors_(std::move(behaviors)) {}
+  Planner(Study& study, std::vector<Behavior> behaviors, const PlanOptions& options)
+      : study_(study), behaviors_(std::move(behaviors)), options_(options) {}
 
   Result<Json> plan() {
     UNDERSTUDY_TRY(prefixes_, prefix_places(study_.store));
@@ -215,6 +217,34 @@ class Planner {
         calls += arms * replay_verification(rate).calls() + logged_verification(rate).calls();
       }
       asked_.push_back({"oracle", config.roles.at("oracle").model, calls, 0, question});
+    }
+    return count_discovery(tokens);
+  }
+
+  Result<void> count_discovery(const MeanTokens& tokens) {
+    const auto model_of = [&](const char* role) -> Result<std::string> {
+      const auto found = study_.config.roles.find(role);
+      if (found != study_.config.roles.end()) return found->second.model;
+      return unexpected(ErrorCode::kUsage,
+                        fmt::format("this study has no {0}: set roles.{0}", role));
+    };
+    const auto prefixes = static_cast<double>(prefixes_.size());
+    if (options_.audit) {
+      UNDERSTUDY_TRY(const std::string model, model_of("auditor"));
+      const auto behaviors = static_cast<double>(behaviors_.size());
+      const double answers = std::min(static_cast<double>(*options_.audit), prefixes);
+      // Those of both models; known cases with their behavior on the list and off it.
+      const double known = std::max(answers / 2, kKnownOfEach * behaviors);
+      asked_.push_back({"auditor",
+                        model,
+                        2 * answers + 2 * known,
+                        0,
+                        {tokens.prompt + tokens.answer + kRubricTokens + kListedTokens * behaviors,
+                         kVerdictTokens}});
+    }
+    if (options_.embed) {
+      UNDERSTUDY_TRY(const std::string model, model_of("embedder"));
+      asked_.push_back({"embedder", model, 2 * prefixes, 0, {tokens.answer, 0}});
     }
     return {};
   }
@@ -389,6 +419,12 @@ class Planner {
     list.push_back(
         "labels: of the next, as many flags are right as so far (half, where none is labeled); "
         "nothing is found among the rest");
+    if (options_.audit) {
+      list.push_back(
+          fmt::format("the auditor: each answer once, as many known cases as there may be, and {} "
+                      "tokens for each behavior on its list",
+                      kListedTokens));
+    }
     if (study_.config.roles.contains("oracle")) {
       list.push_back(fmt::format("the oracle: where only a judge can flag, it flags {:.0f}%",
                                  100 * kFlagShare));
@@ -398,6 +434,7 @@ class Planner {
 
   Study& study_;
   std::vector<Behavior> behaviors_;
+  PlanOptions options_;
   std::vector<PrefixPlace> prefixes_;
   std::vector<LoggedRate> rates_;
   std::vector<Asked> asked_;
@@ -408,7 +445,7 @@ class Planner {
 
 }  // namespace
 
-Result<Json> plan_study(Study& study) {
+Result<Json> plan_study(Study& study, const PlanOptions& options) {
   UNDERSTUDY_CHECK(ingest_stage(study));
   UNDERSTUDY_CHECK(sample_stage(study));
   UNDERSTUDY_TRY(Transaction transaction, study.store.transaction());
@@ -416,7 +453,7 @@ Result<Json> plan_study(Study& study) {
   UNDERSTUDY_CHECK(transaction.commit());
   UNDERSTUDY_TRY(std::vector<Behavior> behaviors,
                  select_behaviors(study.config.grade.behaviors, study.directory()));
-  return Planner(study, std::move(behaviors)).plan();
+  return Planner(study, std::move(behaviors), options).plan();
 }
 
 }  // namespace understudy

@@ -66,6 +66,26 @@ with program.temporary_directory() as folder, program.mock_server(
     document = plan()
     program.check(document["schema"] == "understudy.plan/1", f"schema {document['schema']}")
     program.check(server.stats()["requests"] == 0, "plan asked the model")
+    # What `discover` would ask besides: both models' answers, and known cases twice.
+    program.understudy("plan", study, "--audit", 100, expect=2, server=server)
+    audited = program.write_study(
+        pathlib.Path(folder) / "audited",
+        logs,
+        sample={"prefixes": 600},
+        grade={"behaviors": ["refusal"]},
+        candidate={"model": "vllm/mock"},
+        roles={"auditor": "vllm/reader", "embedder": "vllm/vectors"},
+        **{'prices."vllm/reader"': {"input": 1.0, "output": 2.0}},
+    )
+    flags = ("--audit", 100, "--embed", "--json", "--display", "none")
+    done = program.understudy("plan", audited, *flags, server=server)
+    roles = {role["role"]: role for role in json.loads(done.stdout)["roles"]}
+    program.check(roles["auditor"]["calls"] == 2 * 100 + 2 * 50, f"auditor: {roles['auditor']}")
+    program.check(roles["auditor"]["cost"] > 0, f"auditor: {roles['auditor']}")
+    program.check(roles["embedder"]["calls"] == 2 * 600, f"embedder: {roles['embedder']}")
+    done = program.understudy("plan", audited, "--json", "--display", "none", server=server)
+    names = [role["role"] for role in json.loads(done.stdout)["roles"]]
+    program.check(names == ["candidate"], f"a run asks no auditor: {names}")
     drawn = document["prefixes"]["sampled"]
     program.check(abs(drawn - 600) < 100, f"{drawn} prefixes drawn, 600 wanted")
     (candidate,) = document["roles"]
