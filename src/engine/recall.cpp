@@ -9,7 +9,6 @@
 
 #include "base/file.hpp"
 #include "engine/judge_grading.hpp"
-#include "engine/verification.hpp"
 #include "estimate/side_tables.hpp"
 #include "grading/rule_graders.hpp"
 
@@ -121,29 +120,11 @@ class RecallReader {
     return {};
   }
 
-  // Where the finds stand: packed keys of the answers with these ids, by id.
-  Result<void> locate_finds(const StudyUnits& units) {
-    for (const KnownCase& known : known_.all()) {
-      if (known.stored) places_[*known.stored];
-    }
-    for (const auto& [arm, of_arm] : units.arms) {
-      std::size_t position = 0;
-      UNDERSTUDY_CHECK(
-          for_each_answer(study_.store, arm, [&](const AnswerView& answer) -> Result<void> {
-            const auto found = places_.find(answer_id(answer));
-            if (found != places_.end()) found->second.push_back(of_arm.keys.at(position));
-            ++position;
-            return {};
-          }));
-    }
-    return {};
-  }
-
   Result<void> count_finds() {
     const auto is_find = [](const KnownCase& known) { return known.stored.has_value(); };
     if (std::none_of(known_.all().begin(), known_.all().end(), is_find)) return {};
     UNDERSTUDY_TRY(const StudyUnits units, StudyUnits::load(study_));
-    UNDERSTUDY_CHECK(locate_finds(units));
+    UNDERSTUDY_TRY(places_, locate_finds(study_.store, units, known_));
     for (const Behavior& behavior : behaviors_) {
       for (const auto& [arm, all] : units.arms) {
         UNDERSTUDY_CHECK(count_finds(behavior, arm, units.screened(behavior, arm)));
@@ -187,7 +168,7 @@ class RecallReader {
   const std::vector<Behavior>& behaviors_;
   const Labels& labels_;
   KnownCases known_;
-  std::map<std::uint64_t, std::vector<std::int64_t>> places_;
+  FindPlaces places_;
   // By behavior, channel, source model, and for rows of the file judge and version.
   std::map<std::tuple<std::string, std::string, std::string, std::string, std::string>,
            RecallChannel>
@@ -195,6 +176,25 @@ class RecallReader {
 };
 
 }  // namespace
+
+Result<FindPlaces> locate_finds(StudyStore& store, const StudyUnits& units,
+                                const KnownCases& known) {
+  FindPlaces places;
+  for (const KnownCase& one : known.all()) {
+    if (one.stored) places[*one.stored];
+  }
+  if (places.empty()) return places;
+  for (const auto& [arm, of_arm] : units.arms) {
+    std::size_t position = 0;
+    UNDERSTUDY_CHECK(for_each_answer(store, arm, [&](const AnswerView& answer) -> Result<void> {
+      const auto found = places.find(answer_id(answer));
+      if (found != places.end()) found->second.push_back(of_arm.keys.at(position));
+      ++position;
+      return {};
+    }));
+  }
+  return places;
+}
 
 Result<StudyRecall> study_recall(Study& study, const std::vector<Behavior>& behaviors,
                                  const Labels& labels) {
