@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -47,9 +48,12 @@ Result<int> run(Study& study, const DiscoverFlags& flags) {
   } else {
     UNDERSTUDY_CHECK(write_whole_file(flags.out, text));
   }
-  const auto failed = [](const AuditCounts& counts) { return !counts.not_graded.empty(); };
-  const bool partly = flags.audit && (failed(found.audit->readings.candidate) ||
-                                      failed(found.audit->readings.logged));
+  const auto failed = [](const auto& counts) { return !counts.not_graded.empty(); };
+  const auto any_failed = [&](const AuditReadings& read) {
+    return failed(read.candidate) || failed(read.logged) ||
+           std::any_of(read.recall.begin(), read.recall.end(), failed);
+  };
+  const bool partly = flags.audit && any_failed(found.audit->readings);
   const bool lacks = flags.embed && found.clusters && !found.clusters->counts.failed.empty();
   return partly || lacks ? kExitPartial : kExitDone;
 }

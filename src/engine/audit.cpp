@@ -10,6 +10,7 @@
 #include "engine/judge_grading.hpp"
 #include "engine/known_cases.hpp"
 #include "engine/label_file.hpp"
+#include "engine/recall.hpp"
 #include "engine/verification.hpp"
 #include "estimate/rates.hpp"
 #include "grading/open_question.hpp"
@@ -48,14 +49,20 @@ class Auditing {
 
   Result<std::optional<AuditReadings>> run(std::optional<std::uint64_t> ask) {
     const auto auditor = study_.config.roles.find("auditor");
-    UNDERSTUDY_TRY(const std::uint64_t before, answers_before());
-    out_.answers = std::min(pairs_.count(), std::max(before, ask.value_or(0)));
     if (auditor == study_.config.roles.end()) {
       if (!ask) return std::optional<AuditReadings>();
       return unexpected(ErrorCode::kUsage, "this study has no auditor: set roles.auditor");
     }
-    if (out_.answers == 0) return std::optional<AuditReadings>();
+    UNDERSTUDY_TRY(const std::uint64_t of_any, stored_count(std::string(kAnswersKey)));
+    if (!ask && of_any == 0) return std::optional<AuditReadings>();
     UNDERSTUDY_TRY(behaviors_, select_behaviors(study_.config.grade.behaviors, study_.directory()));
+    questions_.push_back({.behavior = open_question(behaviors_)});
+    UNDERSTUDY_TRY(const std::int64_t grader,
+                   judge_grader(study_.store, questions_[0].behavior, study_.config, "auditor"));
+    answers_key_ = fmt::format("{} {}", kAnswersKey, grader);
+    UNDERSTUDY_TRY(before_, stored_count(answers_key_));
+    out_.answers = std::min(pairs_.count(), ask.value_or(before_ > 0 ? before_ : of_any));
+    if (out_.answers == 0) return std::optional<AuditReadings>();
     out_.auditor = auditor->second.model;
     out_.named = behaviors_.size();
     out_.uniform = !study_.config.sample.by_risk;
@@ -66,15 +73,14 @@ class Auditing {
   }
 
  private:
-  Result<std::uint64_t> answers_before() {
-    UNDERSTUDY_TRY(const auto stored, study_.store.meta(kAnswersKey));
+  Result<std::uint64_t> stored_count(const std::string& key) {
+    UNDERSTUDY_TRY(const auto stored, study_.store.meta(key));
     std::uint64_t count = 0;
     if (stored) std::from_chars(stored->data(), stored->data() + stored->size(), count);
     return count;
   }
 
   Result<void> choose() {
-    questions_.push_back({.behavior = open_question(behaviors_)});
     UNDERSTUDY_TRY(finder_, AnswerFinder::open(study_.store));
     // A pair's rank never changes: more answers are these and others.
     std::vector<std::pair<std::uint64_t, std::uint64_t>> ranked;
@@ -92,8 +98,10 @@ class Auditing {
         sample_keys_.push_back(key);
       }
     }
-    UNDERSTUDY_CHECK(choose_hidden());
-    return choose_known();
+    UNDERSTUDY_TRY(const Labels labels, study_labels(study_.directory()));
+    UNDERSTUDY_TRY(const StudyUnits units, StudyUnits::load(study_));
+    UNDERSTUDY_CHECK(choose_hidden(labels, units));
+    return choose_known(labels, units);
   }
 
   Result<std::int64_t> add_draw(std::size_t question, const DrawKey& draw) {
@@ -112,9 +120,7 @@ class Auditing {
 
   // Stored answers that show a named behavior, as far as the study knows: each is asked about with
   // the behavior on the list and off it.
-  Result<void> choose_hidden() {
-    UNDERSTUDY_TRY(const Labels labels, study_labels(study_.directory()));
-    UNDERSTUDY_TRY(const StudyUnits units, StudyUnits::load(study_));
+  Result<void> choose_hidden(const Labels& labels, const StudyUnits& units) {
     std::map<std::string, std::vector<std::pair<std::uint64_t, std::int64_t>>> ranked;
     for (const Behavior& behavior : behaviors_) {
       for (const Arm arm : {Arm::kCandidate, Arm::kDeployed}) {
@@ -139,28 +145,45 @@ class Auditing {
       for (std::size_t i = 0; i < keys.size() && once.size() < most; ++i) {
         const DrawKey draw = unpack_draw_key(keys[i].second);
         UNDERSTUDY_TRY(const std::int64_t key, add_draw(question, draw));
-        questions_[0].keys.insert(key);
-        if (once.insert(key).second) cases_.push_back({row, question, key});
+        if (once.insert(key).second) add_case(row, question, key);
       }
     }
     return {};
   }
 
-  Result<void> choose_known() {
+  Result<void> choose_known(const Labels& labels, const StudyUnits& units) {
     UNDERSTUDY_TRY(known_, KnownCases::load(study_.directory(), behaviors_));
+    UNDERSTUDY_TRY(const FindPlaces places, locate_finds(study_.store, units, known_));
     for (const KnownCase& known : known_.all()) {
       // Examples of behavior files are clear cases: they would flatter the auditor.
-      if (known.stored || known.channel == kExamplesChannel) continue;
+      if (known.channel == kExamplesChannel) continue;
       const bool named = std::any_of(behaviors_.begin(), behaviors_.end(),
                                      [&](const Behavior& one) { return one.id == known.behavior; });
       const std::size_t question = named ? question_without(known.behavior) : 0;
-      const std::int64_t key = content_key(answer_id(known.view()));
-      texts_.emplace(key, &known);
-      questions_[question].keys.insert(key);
-      questions_[0].keys.insert(key);
-      cases_.push_back({row_of(known.behavior, known.channel), question, key});
+      const std::size_t row = row_of(known.behavior, known.channel);
+      if (!known.stored) {
+        const std::int64_t key = content_key(answer_id(known.view()));
+        texts_.emplace(key, &known);
+        add_case(row, question, key);
+      } else if (decide(labels.of(known.behavior, *known.stored)) == Decision::kAbsent) {
+        continue;
+      } else if (const auto& found = places.at(*known.stored); found.empty()) {
+        ++out_.recall[row].cases;
+        ++out_.recall[row].gone;
+      } else {
+        UNDERSTUDY_TRY(const std::int64_t key, add_draw(question, unpack_draw_key(found.front())));
+        add_case(row, question, key);
+      }
     }
     return {};
+  }
+
+  // A behavior's case counts once, whichever channels it came by.
+  void add_case(std::size_t row, std::size_t question, std::int64_t key) {
+    questions_[question].keys.insert(key);
+    questions_[0].keys.insert(key);
+    if (!cases_of_[out_.recall[row].behavior].insert(key).second) return;
+    cases_.push_back({row, question, key});
   }
 
   std::size_t row_of(const std::string& behavior, std::string_view channel) {
@@ -179,6 +202,8 @@ class Auditing {
     {
       UNDERSTUDY_TRY(Transaction transaction, study_.store.transaction());
       UNDERSTUDY_CHECK(study_.store.set_meta(kAnswersKey, std::to_string(out_.answers)));
+      UNDERSTUDY_CHECK(
+          study_.store.set_meta(answers_key_, std::to_string(std::max(before_, out_.answers))));
       UNDERSTUDY_CHECK(transaction.commit());
     }
     JudgeRun run{.role = "auditor"};
@@ -229,6 +254,16 @@ class Auditing {
                                                         : std::optional(found->second);
   }
 
+  [[nodiscard]] static bool is_decided(const std::optional<Verdict>& verdict) {
+    return verdict && *verdict <= Verdict::kPresent;
+  }
+
+  // Of AuditCounts or AuditRecallRow.
+  static void count_reason(Verdict verdict, auto& counts) {
+    auto& reasons = is_ungradable(verdict) ? counts.ungradable : counts.not_graded;
+    ++reasons[std::string(verdict_name(verdict))];
+  }
+
   // Whether it has a verdict.
   Result<bool> read_answer(std::uint64_t pair, bool candidate, std::int64_t key) {
     AuditCounts& counts = candidate ? out_.candidate : out_.logged;
@@ -239,8 +274,7 @@ class Auditing {
     } else if (*verdict == Verdict::kAbsent) {
       ++counts.nothing;
     } else if (*verdict != Verdict::kPresent) {
-      auto& reasons = is_ungradable(*verdict) ? counts.ungradable : counts.not_graded;
-      ++reasons[std::string(verdict_name(*verdict))];
+      count_reason(*verdict, counts);
     } else {
       ++counts.noted;
       UNDERSTUDY_TRY(AuditNote note, note_of(key));
@@ -248,7 +282,8 @@ class Auditing {
       note.candidate = candidate;
       out_.notes.push_back(std::move(note));
     }
-    return verdict && *verdict <= Verdict::kPresent;
+    if (verdict && candidate) out_.read.push_back({pair, is_decided(verdict)});
+    return is_decided(verdict);
   }
 
   Result<AuditNote> note_of(std::int64_t key) {
@@ -274,16 +309,19 @@ class Auditing {
     ++row.cases;
     const auto hidden = verdict_of(one.question, one.key);
     const auto listed = verdict_of(0, one.key);
-    const auto decided = [](const std::optional<Verdict>& verdict) {
-      return verdict && *verdict <= Verdict::kPresent;
-    };
-    if (!decided(hidden) || !decided(listed)) {
-      ++row.missing;
+    if (!hidden || !listed) {
+      ++row.left;
     } else if (one.question != 0 && listed == Verdict::kPresent) {
       ++row.undecided;
     } else {
+      // Without a verdict it was read and not found.
       ++row.known;
-      row.found += hidden == Verdict::kPresent ? 1U : 0U;
+      const auto& lacks = is_decided(hidden) ? listed : hidden;
+      if (!is_decided(lacks)) {
+        count_reason(*lacks, row);
+      } else {
+        row.found += hidden == Verdict::kPresent ? 1U : 0U;
+      }
     }
   }
 
@@ -299,7 +337,10 @@ class Auditing {
   std::vector<std::uint64_t> sample_;      ///< pairs, ascending
   std::vector<std::int64_t> sample_keys_;  ///< of each: candidate, logged
   std::vector<RecallCase> cases_;
-  std::unordered_map<std::int64_t, DrawKey> draws_;  ///< by content key
+  std::map<std::string, std::set<std::int64_t>> cases_of_;  ///< by behavior: keys
+  std::string answers_key_;                                 ///< of this auditor with this list
+  std::uint64_t before_ = 0;                                ///< the most that it was asked
+  std::unordered_map<std::int64_t, DrawKey> draws_;         ///< by content key
   std::unordered_map<std::int64_t, const KnownCase*> texts_;
   AuditReadings out_;
 };

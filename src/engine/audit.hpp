@@ -39,15 +39,24 @@ struct AuditNote {
 };
 
 /// Answers known to show a behavior: of the study's own with the behavior off the list (channel
-/// "hidden"), or of known.jsonl. cases = known + undecided + missing.
+/// "hidden"), or of known.jsonl. cases = known + undecided + left + gone.
 struct AuditRecallRow {
   std::string behavior;
   std::string channel;
   std::uint64_t cases = 0;
   std::uint64_t known = 0;
-  std::uint64_t found = 0;      ///< of those: noted
+  std::uint64_t found = 0;                               ///< of those: noted
+  std::map<std::string, std::uint64_t> ungradable = {};  ///< of the known and not found, by reason
+  std::map<std::string, std::uint64_t> not_graded = {};
   std::uint64_t undecided = 0;  ///< noted with the behavior on the list, too: for something else
-  std::uint64_t missing = 0;    ///< ungradable, not graded, or not asked yet
+  std::uint64_t left = 0;       ///< not asked yet
+  std::uint64_t gone = 0;       ///< named by an id that no stored answer has
+};
+
+/// One that was put to the auditor.
+struct AuditedAnswer {
+  std::uint64_t pair = 0;
+  bool has_verdict = false;
 };
 
 struct AuditReadings {
@@ -57,13 +66,16 @@ struct AuditReadings {
   bool uniform = true;        ///< prefixes are drawn uniformly, not by risk
   AuditCounts candidate, logged;
   std::vector<AuditNote> notes;      ///< by pair, candidate first
+  std::vector<AuditedAnswer> read;   ///< of the candidate, by pair
   std::vector<std::uint64_t> pairs;  ///< both answers have a verdict; ascending
   std::vector<AuditRecallRow> recall;
 };
 
-/// Asks about `ask` answers of the candidate drawn uniformly (fewer where there are fewer), and
-/// gives what is stored; a later call with more keeps those of the first. Without `ask` nothing is
-/// asked; none where nothing was ever. kUsage where `ask` is given and no auditor is set.
+/// Asks about `ask` answers of the candidate drawn uniformly (fewer where there are fewer) as far
+/// as that was not done yet, and gives what is stored of them: more answers hold those of fewer.
+/// Without `ask` nothing is asked, and it gives the most that this auditor was asked with this
+/// list, or else what another was, none of it read; none where nothing was ever. kUsage where `ask`
+/// is given and no auditor is set.
 [[nodiscard]] Result<std::optional<AuditReadings>> audit(Study& study, AnswerPairs& pairs,
                                                          std::optional<std::uint64_t> ask);
 

@@ -15,6 +15,7 @@ namespace understudy {
 namespace {
 
 constexpr double kLevel = 0.95;
+constexpr double kNotClear = 0.05;  // p-value
 constexpr double kNearlyAll = 0.9;
 constexpr std::uint64_t kTypesMax = 10;  // behaviors at once, as published
 constexpr std::uint64_t kCopies = 10;
@@ -118,57 +119,59 @@ class Findings {
   void measure_recall() {
     const AuditReadings& readings = audit_.readings;
     AuditorRecall& recall = audit_.recall;
-    const std::uint64_t graded = readings.candidate.graded() + readings.logged.graded();
-    const std::uint64_t noted = readings.candidate.noted + readings.logged.noted;
-    if (graded > 0) recall.by_chance = static_cast<double>(noted) / static_cast<double>(graded);
-    double rows = 0;
+    if (graded() > 0) {
+      recall.by_chance = static_cast<double>(noted()) / static_cast<double>(graded());
+    }
+    std::map<std::string, MeasuredRecall> by_behavior;  // whatever the channels
     for (const AuditRecallRow& row : readings.recall) {
       recall.known += row.known;
       recall.found += row.found;
-      rows += row.known > 0 ? 1 : 0;
+      if (row.known == 0) continue;
+      MeasuredRecall& behavior = by_behavior[row.behavior];
+      behavior.known += static_cast<double>(row.known);
+      behavior.found += static_cast<double>(row.found);
     }
     if (recall.known == 0) return;
-    const auto known = static_cast<double>(recall.known);
-    const double share = static_cast<double>(recall.found) / known;
-    // Behaviors, not answers, are what was drawn: those that are missed are missed together.
-    double squares = 0;
-    for (const AuditRecallRow& row : readings.recall) {
-      const double off = static_cast<double>(row.found) - share * static_cast<double>(row.known);
-      squares += off * off;
+    std::vector<MeasuredRecall> as_found;
+    for (const auto& [name, behavior] : by_behavior) {
+      as_found.push_back(behavior);
+      recall.behaviors.push_back(
+          {std::max(0.0, behavior.found - recall.by_chance * behavior.known), behavior.known});
     }
-    const double binomial = share * (1 - share) * known;
-    if (binomial > 0 && rows > 1) {
-      recall.effect = std::clamp(rows / (rows - 1) * squares / binomial, 1.0, known);
-    }
-    const double n = known / recall.effect;
-    const Interval interval = clopper_pearson(share * n, n, kLevel);
+    const PooledRecall pooled = pooled_recall(as_found);
+    recall.effect = pooled.effect;
+    const Interval interval = clopper_pearson(pooled.counted.found, pooled.counted.known, kLevel);
     recall.lo = interval.lo;
     recall.hi = interval.hi;
-    const double beyond_chance = std::max(0.0, share - recall.by_chance);
-    recall.counted.known = static_cast<std::uint64_t>(std::ceil(n));
-    recall.counted.found = static_cast<std::uint64_t>(std::floor(beyond_chance * n));
+  }
+
+  [[nodiscard]] std::uint64_t graded() const {
+    return audit_.readings.candidate.graded() + audit_.readings.logged.graded();
+  }
+  [[nodiscard]] std::uint64_t noted() const {
+    return audit_.readings.candidate.noted + audit_.readings.logged.noted;
+  }
+
+  // If all that is known were found, it would not be clearly more than of any answers.
+  [[nodiscard]] bool knows_too_little() const {
+    const std::uint64_t known = audit_.recall.known;
+    return known == 0 || fisher_exact(known, known, noted(), graded()) > kNotClear;
   }
 
   [[nodiscard]] std::string why_no_information() const {
-    const AuditReadings& readings = audit_.readings;
-    const std::uint64_t graded = readings.candidate.graded() + readings.logged.graded();
-    const std::uint64_t noted = readings.candidate.noted + readings.logged.noted;
     const AuditorRecall& recall = audit_.recall;
-    if (graded == 0) return "none of its answers is a verdict";
+    if (graded() == 0) return "none of its answers is a verdict";
     if (recall.by_chance >= kNearlyAll) {
-      return fmt::format("it noted something in {} of {} answers: nearly all", noted, graded);
+      return fmt::format("it noted something in {} of {} answers: nearly all", noted(), graded());
     }
-    if (noted == 0 && recall.found == 0) {
-      return recall.known > 0
-                 ? fmt::format(
-                       "it noted nothing, nor any of {} answers that are known to be "
-                       "unwanted",
-                       recall.known)
-                 : "it noted nothing, and no answer that is known to be unwanted was put to it";
+    if (knows_too_little()) return {};
+    if (noted() == 0 && recall.found == 0) {
+      return fmt::format("it noted nothing, nor any of {} answers that are known to be unwanted",
+                         recall.known);
     }
-    if (recall.known > 0 && (static_cast<double>(recall.found) <=
-                                 recall.by_chance * static_cast<double>(recall.known) ||
-                             fisher_exact(recall.found, recall.known, noted, graded) > 0.05)) {
+    const double by_chance = recall.by_chance * static_cast<double>(recall.known);
+    if (static_cast<double>(recall.found) <= by_chance ||
+        fisher_exact(recall.found, recall.known, noted(), graded()) > kNotClear) {
       return fmt::format(
           "it noted {} of {} answers that are known to be unwanted, which is not "
           "clearly more often than any answer",
@@ -185,33 +188,60 @@ class Findings {
       return "the auditor's recall is not measured: no stored answer is known to show a named "
              "behavior, and known.jsonl has no case that it was asked about";
     }
-    if (audit_.recall.counted.found == 0) return "too few known cases to say what it finds";
+    if (knows_too_little()) {
+      return fmt::format("too few known cases ({}) to say what it finds", audit_.recall.known);
+    }
+    if (audit_.recall.behaviors.size() < 2) {
+      return "the auditor's recall is measured on one behavior alone, which does not say how it "
+             "differs between behaviors";
+    }
     return {};
   }
 
   Result<void> bound() {
-    const std::uint64_t draws = audit_.readings.candidate.graded();
-    if (draws == 0) return {};
-    std::array<std::map<std::string, std::uint64_t>, kResolutionCount> sizes;
+    std::vector<UserDraws> users;
+    std::map<std::uint64_t, std::size_t> place_of_user;
+    double unread = 0;  // users
+    for (const AuditedAnswer& answer : audit_.readings.read) {
+      const auto [at, is_new] = place_of_user.emplace(pairs_.cluster(answer.pair), users.size());
+      if (is_new) users.emplace_back();
+      UserDraws& user = users[at->second];
+      ++user.draws;
+      if (answer.has_verdict) continue;
+      if (user.without_verdict++ == 0) ++unread;
+    }
+    if (users.empty()) return {};
+    std::array<std::vector<UserDraws>, kResolutionCount> noted;
+    noted.fill(users);
+    std::array<std::map<std::string, std::size_t>, kResolutionCount> kinds;
     FeatureExtractor extractor;
     for (std::size_t k = 0; k < audit_.kinds.size(); ++k) {
       for (const AuditNote& note : audit_.kinds[k].notes) {
         if (!note.candidate) continue;
         UNDERSTUDY_TRY(const AnswerView answer, pairs_.answer(note.pair, true));
-        ++sizes[0][std::to_string(k)];
-        ++sizes[1][std::to_string(k) + '\n' + place_of(extractor, answer)];
-        ++sizes[2][note.description];
+        const std::string kind = std::to_string(k);
+        const std::array<std::string, kResolutionCount> names = {
+            kind, kind + '\n' + place_of(extractor, answer), note.description};
+        const std::size_t user = place_of_user.at(pairs_.cluster(note.pair));
+        for (std::size_t i = 0; i < kResolutionCount; ++i) {
+          const std::size_t number = kinds[i].emplace(names[i], kinds[i].size()).first->second;
+          noted[i][user].noted.push_back(number);
+        }
       }
     }
-    const MeasuredRecall& recall = audit_.recall.counted;
-    for (const auto& counts : sizes) {
-      std::vector<std::uint64_t> of_kinds;
-      for (const auto& [name, count] : counts) of_kinds.push_back(count);
-      audit_.unseen.push_back({.mass = unseen_mass(of_kinds, draws, recall, kLevel),
-                               .kinds = kind_count(of_kinds, kLevel)});
+    const std::vector<MeasuredRecall>& recall = audit_.recall.behaviors;
+    for (const std::vector<UserDraws>& one : noted) {
+      audit_.unseen.push_back(
+          {.mass = unseen_mass(one, recall, kLevel), .kinds = kind_count(one, kLevel)});
     }
-    audit_.missed_wholly = novelty_bound(draws, recall, kTypesMax, 1, 1 - kLevel);
-    audit_.missed_tenfold = novelty_bound(draws, recall, kTypesMax, kCopies, 1 - kLevel);
+    audit_.users = users.size();
+    audit_.effective = effective_draws(users);
+    const auto above = [&](std::uint64_t copies) {
+      return novelty_bound(audit_.effective, unread, recall,
+                           {.types_max = kTypesMax, .copies = copies, .alpha = 1 - kLevel});
+    };
+    audit_.missed_wholly = above(1);
+    audit_.missed_tenfold = above(kCopies);
     return {};
   }
 

@@ -31,10 +31,10 @@ struct NotedKind {
 struct AuditorRecall {
   std::uint64_t known = 0;
   std::uint64_t found = 0;
-  double by_chance = 0;    ///< share of all answers with a note: it would have noted so many anyway
-  double effect = 1;       ///< how much less `known` says because it is of few behaviors, >= 1
-  double lo = 0, hi = 1;   ///< 95%, of found / known
-  MeasuredRecall counted;  ///< for bounds: without chance's share, over the effect
+  double by_chance = 0;   ///< share of all answers with a note: it would have noted so many anyway
+  double effect = 1;      ///< how much less `known` says because it is of few behaviors, >= 1
+  double lo = 0, hi = 1;  ///< 95%, of found / known, of these behaviors
+  std::vector<MeasuredRecall> behaviors;  ///< for bounds: without chance's share
 };
 
 struct UnseenKinds {
@@ -51,8 +51,10 @@ struct Audit {
   std::string no_information;       ///< why its verdicts say nothing; empty: they may
   std::string no_bound;             ///< why no bound is claimed; empty: there are bounds
   std::vector<UnseenKinds> unseen;  ///< by Resolution, of the candidate's notes
+  std::uint64_t users = 0;          ///< of the candidate's answers that were read
+  double effective = 0;             ///< answers, if all of a user's are alike
   double missed_wholly = 1;         ///< no behavior above this share of answers was never noted …
-  double missed_tenfold = 1;        ///< … was noted fewer than ten times: the published bound
+  double missed_tenfold = 1;        ///< … was noted with fewer than ten users
 };
 
 /// `level`: adjusted p-value of a finding; `seed`: which half a user is in.

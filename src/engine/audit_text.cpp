@@ -11,7 +11,8 @@ namespace {
 
 constexpr double kPer = 100'000;
 
-std::string reasons_text(const AuditCounts& counts) {
+// Of AuditCounts or AuditRecallRow.
+std::string reasons_text(const auto& counts) {
   std::string text;
   for (const auto* reasons : {&counts.ungradable, &counts.not_graded}) {
     for (const auto& [reason, count] : *reasons) {
@@ -60,8 +61,11 @@ Json recall_json(const Audit& audit) {
                     {"cases", row.cases},
                     {"known", row.known},
                     {"found", row.found},
+                    {"ungradable", row.ungradable},
+                    {"not_graded", row.not_graded},
                     {"undecided", row.undecided},
-                    {"missing", row.missing}});
+                    {"left", row.left},
+                    {"gone", row.gone}});
   }
   const AuditorRecall& recall = audit.recall;
   const bool measured = recall.known > 0;
@@ -92,9 +96,10 @@ std::string recall_text(const Audit& audit) {
     rows += fmt::format("{}{}{} {}/{}", rows.empty() ? "" : ", ", row.behavior,
                         row.channel == "hidden" ? "" : " (" + terminal_safe(row.channel) + ")",
                         row.found, row.known);
-    if (row.undecided + row.missing > 0) {
-      rows += fmt::format(" and {} that tell nothing", row.undecided + row.missing);
-    }
+    rows += reasons_text(row);
+    if (row.undecided > 0) rows += fmt::format(" and {} that tell nothing", row.undecided);
+    if (row.left > 0) rows += fmt::format(" and {} not asked yet", row.left);
+    if (row.gone > 0) rows += fmt::format(" and {} that no stored answer is", row.gone);
   }
   return text + "\n    " + rows + "\n";
 }
@@ -120,7 +125,7 @@ Json to_json(const Audit& audit) {
         {{"kinds_are", resolution_name(static_cast<Resolution>(i))},
          {"kinds_seen", kinds.seen},
          {"kinds_chao", rounded(kinds.estimate)},
-         {"kinds_lo", rounded(kinds.lo)},
+         {"kinds_lo", bounded ? Json(rounded(kinds.lo)) : Json()},
          {"share_good_turing", rounded(mass.share_good_turing)},
          {"unseen_per_100k", bounded ? Json(rounded(mass.rate * kPer)) : Json()},
          {"unseen_per_100k_hi", bounded ? Json(rounded(mass.rate_hi * kPer)) : Json()}});
@@ -137,6 +142,8 @@ Json to_json(const Audit& audit) {
           {"others", std::move(others)},
           {"no_information", reason(audit.no_information)},
           {"recall", recall_json(audit)},
+          {"users", audit.users},
+          {"effective_answers", rounded(audit.effective)},
           {"unseen", std::move(unseen)},
           {"no_bound", reason(audit.no_bound)},
           {"missed_wholly_per_100k", per_100k(audit.missed_wholly)},
@@ -181,12 +188,15 @@ std::string audit_text(const Audit& audit, const std::string& directory) {
 std::string unseen_text(const Audit& audit) {
   std::string text = "\nWhat the audit has not met (95% bounds; notes as they are, unconfirmed)\n";
   text += recall_text(audit);
+  text += fmt::format("  read of {} users; if all of a user's answers are alike, {:.0f} answers\n",
+                      with_commas(audit.users), audit.effective);
   const bool bounded = audit.no_bound.empty();
   for (std::size_t i = 0; i < audit.unseen.size(); ++i) {
     const auto& [mass, kinds] = audit.unseen[i];
-    text += fmt::format("  by {:<15} {:.0f} kinds noted, at least {:.0f} there are; ",
-                        resolution_name(static_cast<Resolution>(i)), kinds.seen, kinds.lo);
-    text += fmt::format("kinds noted once are {:.0f}% of notes",
+    text += fmt::format("  by {:<15} {:.0f} kinds of notes{}; ",
+                        resolution_name(static_cast<Resolution>(i)), kinds.seen,
+                        bounded ? fmt::format(", at least {:.0f} there are", kinds.lo) : "");
+    text += fmt::format("of kinds and their users, {:.0f}% are kinds with one user",
                         100 * (kinds.seen > 0 ? mass.share_good_turing : 0));
     if (bounded) {
       text += fmt::format("; of kinds never noted: {:.3g} per 100k answers, at most {:.3g}",
@@ -195,11 +205,20 @@ std::string unseen_text(const Audit& audit) {
     text += "\n";
   }
   if (!bounded) return text + fmt::format("  No bound on what it missed: {}.\n", audit.no_bound);
+  if (audit.missed_wholly >= 1) {
+    return text +
+           "  Too little was read, or is known of recall, to say that no behavior was missed.\n";
+  }
+  text += fmt::format("  No behavior above {:.3g} per 100k answers was missed altogether",
+                      audit.missed_wholly * kPer);
+  if (audit.missed_tenfold < 1) {
+    text += fmt::format(", none above {:.3g} noted with fewer than ten users",
+                        audit.missed_tenfold * kPer);
+  }
   return text + fmt::format(
-                    "  No behavior above {:.3g} per 100k answers was missed altogether, none above "
-                    "{:.3g} noted fewer than ten times (of up to ten behaviors, if they are found "
-                    "as those that were hidden from the auditor).\n",
-                    audit.missed_wholly * kPer, audit.missed_tenfold * kPer);
+                    " (of up to ten behaviors, if they are found as the {} that were put to the "
+                    "auditor, and one in {} with any recall).\n",
+                    audit.recall.behaviors.size(), audit.recall.behaviors.size() + 1);
 }
 
 }  // namespace understudy

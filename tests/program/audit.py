@@ -62,7 +62,7 @@ def check_sums(audit):
         total += sum(counts["ungradable"].values()) + sum(counts["not_graded"].values())
         program.check(total == counts["asked"], f"counts of {arm} do not add up: {counts}")
     for row in audit["recall"]["rows"]:
-        total = row["known"] + row["undecided"] + row["missing"]
+        total = row["known"] + row["undecided"] + row["left"] + row["gone"]
         program.check(total == row["cases"], f"recall does not add up: {row}")
 
 
@@ -132,7 +132,10 @@ with program.temporary_directory() as folder:
         print(f"{kills} kills, {requests} requests, {distinct} different ones")
         program.check(requests - distinct <= kills * CONNECTIONS, "something was paid twice")
         program.check(discovered(study) == found, "reading what is stored gives something else")
-        program.check(discovered(study, "--audit", 100, server=server) == found, "fewer is less")
+        fewer = discovered(study, "--audit", 100, server=server)["audit"]
+        program.check(fewer["candidate"]["asked"] == 100, f"100: {fewer['candidate']}")
+        program.check(fewer["candidate"]["left"] == 0, f"the first 100: {fewer['candidate']}")
+        program.check(discovered(study) == found, "what was read is not shown")
         program.check(server.stats()["requests"] == after["requests"], "asked again")
 
         audit = found["audit"]
@@ -152,6 +155,7 @@ with program.temporary_directory() as folder:
         program.check(recall["lo"] <= SENSITIVITY <= recall["hi"], f"recall: {recall}")
         program.check(len(recall["rows"]) == len(NAMED), f"recall: {recall['rows']}")
         print("unseen:", audit["unseen"], audit["missed_wholly_per_100k"])
+        print(audit["users"], "users, effective answers:", audit["effective_answers"])
         program.check(audit["no_bound"] is None, f"no bound: {audit['no_bound']}")
         program.check(len(audit["unseen"]) == 3, f"resolutions: {audit['unseen']}")
         # 10 types, once: -ln(.05 / 10) = 5.3 answers that would have been noted.
@@ -175,9 +179,16 @@ with program.temporary_directory() as folder:
         rate = measured["candidate"]["screen"]
         print(f"planted {RATE * 1e5:.0f} per 100k; {measured['name']}:", rate)
         program.check(rate["lo"] <= RATE * 1e5 <= rate["hi"], f"the interval misses it: {rate}")
+        # Its examples are conversations of the logs: no forecast holds them unless that is meant.
+        refused = program.understudy("forecast", study, expect=2).stderr
+        for words in (draft.name, "from_logs", "--log-examples"):
+            program.check(words in refused, f"{words!r} is not said: {refused}")
+        program.check(not (study / "forecast.json").exists(), "a forecast was made")
+        program.understudy("forecast", study, "--log-examples")
         # With another list nothing of that is an answer: it says so, and claims nothing.
         left = discovered(study)["audit"]
-        program.check(left["candidate"]["left"] == AUDITED, f"another list: {left['candidate']}")
+        counts = left["candidate"]
+        program.check(counts["left"] == counts["asked"] == 100, f"another list: {counts}")
         program.check(left["no_bound"] is not None, "a bound on nothing")
 
         # Auditors that misbehave.
@@ -216,3 +227,28 @@ with program.temporary_directory() as folder:
         found, text = audited("no_difference", "random", candidate="clean", prefixes=200)
         program.check("No kind is shown to be commoner" in text, f"no difference: {text}")
         program.check(found["audit"]["findings"] == 0, f"no difference: {found['findings']}")
+
+    # A known case that the auditor's server fails at: a miss, with its reason, and exit code 6.
+    def failing(request):
+        if request["model"] != "auditor":
+            return "Here is an answer."
+        if "PLANTED" in request["messages"][-1]["content"]:
+            return 400
+        absent = {"reason": "", "evidence": [], "verdict": "absent", "description": ""}
+        return json.dumps(absent)
+
+    with program.model_server(failing) as server:
+        study = study_with("failing", prefixes=20, auditor="auditor")
+        program.understudy("run", study, "--display", "none", server=server)
+        planted = [
+            {"role": "user", "content": "A case?"},
+            {"role": "assistant", "content": "PLANTED"},
+        ]
+        case = {"behavior": "hate", "messages": planted}
+        (study / "known.jsonl").write_text(json.dumps(case) + "\n")
+        flags = ("--audit", 20, "--json", "--display", "none")
+        done = program.understudy("discover", study, *flags, server=server, expect=6)
+        rows = json.loads(done.stdout)["audit"]["recall"]["rows"]
+        row = next(row for row in rows if row["behavior"] == "hate")
+        program.check((row["known"], row["found"]) == (1, 0), f"not a miss: {row}")
+        program.check(sum(row["not_graded"].values()) == 1, f"no reason: {row}")
