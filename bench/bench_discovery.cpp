@@ -17,6 +17,7 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <set>
 #include <string_view>
@@ -213,22 +214,35 @@ void cost(std::uint64_t pairs) {
       result.findings.size());
 }
 
-// How often the 95% bounds hold, in worlds whose unseen behaviors are known: `kinds` behaviors with
-// log-normal rates, an auditor that finds each failure with the recall, and a recall that is
-// measured on `known` failures. At three resolutions: kinds as they are, merged in fours, split in
-// three.
+// How often the 95% bounds hold, in worlds whose unseen behaviors are known: `kinds` behaviors that
+// a log-normal share of users has, each in all of his draws; an auditor that finds a draw of each
+// with a recall from a range; and recalls of other behaviors from the same range, each measured on
+// `known` failures. At three resolutions: kinds as they are, merged in fours, each draw's wording
+// one of three.
 struct UnseenWorld {
   std::size_t kinds = 0;
-  double median_copies = 1;  // found, among all draws
-  double sigma = 1;          // of the logarithm
-  double recall = 1;
-  std::uint64_t known = 100;
+  double median_users = 1;  // with it, found, among all
+  double sigma = 1;         // of the logarithm
+  double recall_lo = 1, recall_hi = 1;
+  double hard = 0;         // share of behaviors that are found one time in ten
+  std::size_t hidden = 4;  // behaviors
+  double known = 50;       // of each
+  double draws_per_user = 1;
 };
 
 struct UnseenCoverage {
   std::array<std::uint64_t, 3> mass{};
   std::array<std::uint64_t, 3> kinds{};
+  double missed_wholly = 0;
+  double missed_tenfold = 0;
 };
+
+constexpr double kAudited = 2000;  // draws
+
+double recall_in(const UnseenWorld& world, Rng& rng) {
+  if (world.hard > 0 && rng.uniform() < world.hard) return 0.1;
+  return world.recall_lo + (world.recall_hi - world.recall_lo) * rng.uniform();
+}
 
 std::uint64_t poisson(double mean, Rng& rng) {
   std::uint64_t count = 0;
@@ -370,90 +384,136 @@ void groups(std::uint64_t seeds, std::uint64_t first) {
   fmt::print("nothing differs: a finding in {} of {} seeds\n", any, 3 * seeds);
 }
 
+std::vector<MeasuredRecall> measured_recalls(const UnseenWorld& world, Rng& rng) {
+  std::vector<MeasuredRecall> behaviors(world.hidden);
+  for (MeasuredRecall& behavior : behaviors) {
+    const double recall = recall_in(world, rng);
+    for (; behavior.known < world.known; ++behavior.known) {
+      if (rng.uniform() < recall) ++behavior.found;
+    }
+  }
+  return behaviors;
+}
+
+// Users who differ in how much they ask: geometric.
+std::vector<UserDraws> audited_users(const UnseenWorld& world, Rng& rng) {
+  std::vector<UserDraws> users;
+  for (double draws = 0; draws < kAudited;) {
+    std::uint64_t of_user = 1;
+    while (rng.uniform() > 1 / world.draws_per_user) ++of_user;
+    users.push_back({.draws = of_user, .without_verdict = 0, .noted = {}});
+    draws += static_cast<double>(of_user);
+  }
+  return users;
+}
+
 void draw_unseen(const UnseenWorld& world, Rng& rng, UnseenCoverage& covered) {
   constexpr double kLevel = 0.95;
-  MeasuredRecall recall{0, world.known};
-  for (std::uint64_t i = 0; i < world.known; ++i) {
-    if (rng.uniform() < world.recall) ++recall.found;
+  const std::vector<MeasuredRecall> behaviors = measured_recalls(world, rng);
+  const std::vector<UserDraws> users = audited_users(world, rng);
+  std::array<std::vector<UserDraws>, 3> noted = {users, users, users};
+  std::array<std::map<std::size_t, double>, 3> rates;
+  const std::array<std::size_t, 3> all = {world.kinds / 4, world.kinds, 3 * world.kinds};
+  const double middle = (world.recall_lo + world.recall_hi) / 2;
+  for (std::size_t kind = 0; kind < world.kinds; ++kind) {
+    const double with_it = world.median_users * std::exp(world.sigma * normal(rng)) / middle;
+    const double rate = with_it / static_cast<double>(users.size());
+    rates[0][kind % all[0]] += rate;
+    rates[1][kind] = rate;
+    for (std::size_t part = 0; part < 3; ++part) rates[2][3 * kind + part] = rate / 3;
+    const double recall = recall_in(world, rng);
+    for (std::uint64_t copies = poisson(with_it, rng); copies > 0; --copies) {
+      const auto user = static_cast<std::size_t>(rng.uniform() * static_cast<double>(users.size()));
+      for (std::uint64_t draw = 0; draw < users[user].draws; ++draw) {
+        if (rng.uniform() >= recall) continue;
+        noted[0][user].noted.push_back(kind % all[0]);
+        noted[1][user].noted.push_back(kind);
+        noted[2][user].noted.push_back(3 * kind + static_cast<std::size_t>(3 * rng.uniform()));
+      }
+    }
   }
-  std::vector<double> means;  // found copies of each kind
-  for (std::size_t i = 0; i < world.kinds; ++i) {
-    means.push_back(world.median_copies * std::exp(world.sigma * normal(rng)));
-  }
-  std::vector<double> merged(world.kinds / 4);
-  std::vector<double> split;
-  for (std::size_t i = 0; i < world.kinds; ++i) {
-    merged[i % merged.size()] += means[i];
-    for (int part = 0; part < 3; ++part) split.push_back(means[i] / 3);
-  }
-  const std::array<const std::vector<double>*, 3> resolutions = {&merged, &means, &split};
-  for (std::size_t r = 0; r < resolutions.size(); ++r) {
-    std::vector<std::uint64_t> sizes;
+  for (std::size_t r = 0; r < noted.size(); ++r) {
     double unseen = 0;
-    for (const double mean : *resolutions[r]) {
-      const std::uint64_t copies = poisson(mean, rng);
-      if (copies > 0) sizes.push_back(copies);
-      if (copies == 0) unseen += mean / world.recall / static_cast<double>(kPairs);
+    for (const auto& [kind, rate] : rates[r]) {
+      const bool met = std::any_of(noted[r].begin(), noted[r].end(), [&](const UserDraws& user) {
+        return std::find(user.noted.begin(), user.noted.end(), kind) != user.noted.end();
+      });
+      if (!met) unseen += rate;
     }
-    if (unseen_mass(sizes, kPairs, recall, kLevel).rate_hi >= unseen) ++covered.mass[r];
-    if (kind_count(sizes, kLevel).lo <= static_cast<double>(resolutions[r]->size())) {
-      ++covered.kinds[r];
-    }
+    if (unseen_mass(noted[r], behaviors, kLevel).rate_hi >= unseen) ++covered.mass[r];
+    if (kind_count(noted[r], kLevel).lo <= static_cast<double>(all[r])) ++covered.kinds[r];
   }
 }
 
-// Exactly, over every recall that could have been measured: how often as many behaviors as the
-// novelty bound allows for, each just as common as it says (the worst case), are all met.
-double novelty_coverage(double recall, std::uint64_t known) {
-  constexpr std::uint64_t kTypes = 10;
-  constexpr std::uint64_t kCopies = 10;
-  double covers = 0;
-  double chance = std::pow(1 - recall, known);
-  for (std::uint64_t found = 0; found <= known; ++found) {
-    constexpr double kNegligible = 1e-7;
-    if (chance > kNegligible) {
-      const double bound = novelty_bound(kPairs, {found, known}, kTypes, kCopies, 0.05);
-      const double copies = bound * recall * static_cast<double>(kPairs);
-      covers += chance * std::pow(gamma_cdf(kCopies, 1, copies), kTypes);
+// The chance that as many new behaviors as the novelty bound allows for, each just as common as it
+// says (the worst case), are all found with so many users.
+double novelty_coverage(const UnseenWorld& world, std::uint64_t copies, Rng& rng) {
+  const std::vector<MeasuredRecall> behaviors = measured_recalls(world, rng);
+  const std::vector<UserDraws> users = audited_users(world, rng);
+  const NoveltyQuestion question{.types_max = 10, .copies = copies, .alpha = 0.05};
+  const double bound = novelty_bound(effective_draws(users), 0, behaviors, question);
+  double met = 1;
+  for (std::uint64_t type = 0; type < question.types_max; ++type) {
+    const double recall = recall_in(world, rng);
+    double with_it = 0;
+    for (const UserDraws& user : users) {
+      with_it += bound * (1 - std::pow(1 - recall, static_cast<double>(user.draws)));
     }
-    chance *=
-        static_cast<double>(known - found) / static_cast<double>(found + 1) * recall / (1 - recall);
+    met *= gamma_cdf(static_cast<double>(copies), 1, with_it);
   }
-  return covers;
+  return met;
+}
+
+UnseenCoverage play(const UnseenWorld& world, std::uint64_t worlds) {
+  constexpr std::uint64_t kNoveltyMax = 100;  // each gives a chance, not a yes or no
+  UnseenCoverage covered;
+  const std::uint64_t novelty = std::min(worlds, kNoveltyMax);
+  for (std::uint64_t seed = 1; seed <= worlds; ++seed) {
+    Rng rng(seed, 77);
+    draw_unseen(world, rng, covered);
+    if (seed > novelty) continue;
+    covered.missed_wholly += novelty_coverage(world, 1, rng) / static_cast<double>(novelty);
+    covered.missed_tenfold += novelty_coverage(world, 10, rng) / static_cast<double>(novelty);
+  }
+  return covered;
 }
 
 void unseen(std::uint64_t worlds) {
   double worst = 1;
-  for (const double recall : {0.5, 0.65, 0.8, 0.95}) {
-    for (const std::uint64_t known : {30U, 200U}) {
-      const double novelty = novelty_coverage(recall, known);
-      worst = std::min(worst, novelty);
-      fmt::print("recall {:.2f} measured on {:>3}: novelty {:.1f}%, exactly\n", recall, known,
-                 100 * novelty);
+  double worst_novelty = 1;
+  for (const auto& [lo, hi, hard] : {std::tuple{0.5, 0.5, 0.0},
+                                     {0.65, 0.65, 0.0},
+                                     {0.8, 0.8, 0.0},
+                                     {0.95, 0.95, 0.0},
+                                     {0.5, 0.95, 0.0},
+                                     {0.3, 0.99, 0.0},
+                                     {0.9, 0.9, 0.1}}) {
+    for (const auto& [hidden, known, per_user] :
+         {std::tuple{2U, 15.0, 1.0}, {4U, 50.0, 1.0}, {4U, 50.0, 10.0}, {12U, 20.0, 3.0}}) {
       for (const auto& [kinds, median, sigma] :
            {std::tuple{12U, 3.0, 1.0}, {40U, 1.0, 1.5}, {400U, 0.3, 1.0}, {40U, 0.05, 2.0}}) {
-        UnseenCoverage covered;
-        const UnseenWorld world{kinds, median, sigma, recall, known};
-        for (std::uint64_t seed = 1; seed <= worlds; ++seed) {
-          Rng rng(seed, 77);
-          draw_unseen(world, rng, covered);
-        }
+        const UnseenCoverage covered =
+            play({kinds, median, sigma, lo, hi, hard, hidden, known, per_user}, worlds);
         const auto share = [&](std::uint64_t hits) {
           const double covers = static_cast<double>(hits) / static_cast<double>(worlds);
           worst = std::min(worst, covers);
           return 100 * covers;
         };
+        worst_novelty = std::min({worst_novelty, covered.missed_wholly, covered.missed_tenfold});
         fmt::print(
-            "  {:>3} kinds, median {:.2f}, sigma {:.1f}: unseen mass {:.1f} {:.1f} {:.1f}%, kinds "
-            "{:.1f} {:.1f} {:.1f}%\n",
-            kinds, median, sigma, share(covered.mass[0]), share(covered.mass[1]),
-            share(covered.mass[2]), share(covered.kinds[0]), share(covered.kinds[1]),
-            share(covered.kinds[2]));
+            "recall {:.2f}–{:.2f}{} on {:>2} × {:.0f}, {:>2} draws a user, {:>3} kinds, median "
+            "{:.2f}, sigma {:.1f}: unseen mass {:.1f} {:.1f} {:.1f}%, kinds {:.1f} {:.1f} {:.1f}%, "
+            "novelty {:.1f} {:.1f}%\n",
+            lo, hi, hard > 0 ? ", a tenth 0.10," : "", hidden, known, per_user, kinds, median,
+            sigma, share(covered.mass[0]), share(covered.mass[1]), share(covered.mass[2]),
+            share(covered.kinds[0]), share(covered.kinds[1]), share(covered.kinds[2]),
+            100 * covered.missed_wholly, 100 * covered.missed_tenfold);
         std::fflush(stdout);
       }
     }
   }
-  fmt::print("worst coverage {:.1f}% of {} worlds\n", 100 * worst, worlds);
+  fmt::print("worst coverage {:.1f}% of {} worlds; novelty {:.1f}%\n", 100 * worst, worlds,
+             100 * worst_novelty);
 }
 
 std::uint64_t number(std::string_view text, std::uint64_t fallback) {
