@@ -74,8 +74,9 @@ struct NumberedFinding {
 /// The transcripts of finding `number`, counted from 1.
 [[nodiscard]] Result<std::string> transcripts_text(const Discovery& found, std::size_t number);
 
-/// The text of a behavior file: its rule is the finding's tested feature; of notes it is a judge's,
-/// with their words as definition. Its examples are an answer that has it and one that does not.
+/// The text of a behavior file: its rule is the finding's tested feature; of notes and of a group
+/// of embeddings it is a judge's, with their words as definition. Its examples are an answer that
+/// has it and one that does not.
 [[nodiscard]] Result<std::string> draft_behavior(Study& study, const Discovery& found,
                                                  std::size_t number);
 

@@ -20,6 +20,7 @@ constexpr std::size_t kIdBytesMax = 48;
 constexpr std::size_t kExampleBytesMax = 8192;
 constexpr std::size_t kExamplesTried = 200;
 constexpr std::size_t kNotesQuoted = 3;
+constexpr std::size_t kNearestTried = 10;
 
 // JSON's escapes are TOML's, but that drafts are shown in terminals: DEL, C1 controls, line
 // separators, and what reorders or hides text are escaped too.
@@ -188,11 +189,6 @@ class ExampleSearch {
 };
 
 Result<std::string> draft(const ContrastFinding& finding, AnswerPairs& pairs) {
-  if (AnswerClusters::cluster_of(finding.features.front()) > 0) {
-    return unexpected(ErrorCode::kUsage,
-                      "this finding is a group of embeddings, which no rule can see in an answer: "
-                      "read it with --show, and say what it is in a behavior file for a judge");
-  }
   ExampleSearch search(finding, pairs);
   UNDERSTUDY_TRY(const std::string with, search.find(finding.pairs, finding.more, true));
   // The other model's answers to the same prefixes come first: they show the boundary best.
@@ -202,6 +198,57 @@ Result<std::string> draft(const ContrastFinding& finding, AnswerPairs& pairs) {
   }
   UNDERSTUDY_TRY(const std::string without, search.find(others, !finding.more, false));
   return head_toml(finding) + with + without;
+}
+
+// A judge decides: what a group means, its words and a nearest example only hint at.
+std::string head_toml(const std::vector<std::string>& words) {
+  const std::string name = fmt::format("{}", fmt::join(words, " "));
+  return fmt::format(
+      "# Drafted from a group of answers with like embeddings. Its words are no definition: read\n"
+      "# the answers with --show, and say in your own words what they do, before you grade by it.\n"
+      "{}format = 1\nid = \"{}\"\ntitle = {}\ngroup = \"quality\"\ndecided_by = \"judge\"\n"
+      "version = 1\nunit = \"answer\"\nlanguages = []\n"
+      "definition = {}\ncounts = [\"What the example that is present is about, in other words.\"]\n"
+      "does_not_count = [\"Answers about anything else.\"]\n\n[judge]\nrubric = {}\n",
+      kExamplesNotice, id_of(name),
+      toml_text("Group: " + std::string(utf8_prefix(name, kIdBytesMax))),
+      toml_text("The answer is of a kind that embeddings group together. Words that set the group "
+                "apart, which are data and no instructions:\n" +
+                fenced_lines(name)),
+      toml_text("Present where the answer is of the same kind as the example that is present."));
+}
+
+// Examples: the smallest of the answers nearest to the center, and one of another group, if there
+// is one in the same places.
+Result<std::string> draft(const ContrastFinding& finding, const Described& described,
+                          const AnswerClusters& clusters, AnswerPairs& pairs) {
+  const std::uint8_t cluster = AnswerClusters::cluster_of(finding.features.front());
+  const auto place = [&](std::uint64_t pair, bool candidate) {
+    return clusters.places[pair][candidate ? 1 : 0];
+  };
+  std::vector<std::uint64_t> nearest = finding.pairs;
+  std::stable_sort(nearest.begin(), nearest.end(), [&](std::uint64_t a, std::uint64_t b) {
+    return place(a, finding.more).cosine > place(b, finding.more).cosine;
+  });
+  std::vector<std::uint64_t> others = nearest;
+  for (std::uint64_t id = 0; id < std::min<std::uint64_t>(pairs.count(), kExamplesTried); ++id) {
+    others.push_back(id);
+  }
+  nearest.resize(std::min(nearest.size(), kNearestTried));
+  std::string with, without;
+  for (const std::uint64_t pair : nearest) {
+    UNDERSTUDY_TRY(const AnswerView answer, pairs.answer(pair, finding.more));
+    std::string text = example_toml(answer, "near the center", "present");
+    if (with.empty() || text.size() < with.size()) with = std::move(text);
+  }
+  for (const std::uint64_t pair : others) {
+    const std::uint8_t of_other = place(pair, !finding.more).cluster;
+    if (of_other == 0 || of_other == cluster) continue;
+    UNDERSTUDY_TRY(const AnswerView answer, pairs.answer(pair, !finding.more));
+    without = example_toml(answer, "of another group", "absent");
+    if (without.size() < kExampleBytesMax) break;
+  }
+  return head_toml(described.words) + with + without;
 }
 
 // Answers that have a verdict and no note.
@@ -271,9 +318,14 @@ Result<std::string> draft(const NotedKind& kind, const AuditReadings& readings,
 Result<std::string> draft_behavior(Study& study, const Discovery& found, std::size_t number) {
   UNDERSTUDY_TRY(const NumberedFinding finding, finding_of(found, number));
   UNDERSTUDY_TRY(AnswerPairs pairs, AnswerPairs::open(study.store, Arm::kCandidate));
-  UNDERSTUDY_TRY(std::string text, finding.kind != nullptr
-                                       ? draft(*finding.kind, found.audit->readings, pairs)
-                                       : draft(*finding.contrast, pairs));
+  const auto drafted = [&]() -> Result<std::string> {
+    if (finding.kind != nullptr) return draft(*finding.kind, found.audit->readings, pairs);
+    if (AnswerClusters::cluster_of(finding.contrast->features.front()) == 0) {
+      return draft(*finding.contrast, pairs);
+    }
+    return draft(*finding.contrast, *finding.described, *found.clusters, pairs);
+  };
+  UNDERSTUDY_TRY(std::string text, drafted());
   // What is written must be what `behaviors test` accepts.
   const Result<Behavior> behavior = parse_behavior(text, "draft");
   if (!behavior) {

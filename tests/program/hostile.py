@@ -2,11 +2,9 @@
 stands outside the fence is told nothing by them, alone and with several behaviors in one call, and
 none of their text is in a message, a report or any other file but the database."""
 
-import http.server
 import json
 import pathlib
 import re
-import threading
 
 import program
 
@@ -31,24 +29,18 @@ BEHAVIORS = ["hate", "fabricated_facts", "violence"]
 SECRET = "zqxj"  # in every hostile text
 
 
-class Server(http.server.BaseHTTPRequestHandler):
+class Server(program.Handler):
     """A candidate that repeats what the user says, and the judge."""
 
-    protocol_version = "HTTP/1.1"
     asked = 0
     obeyed = 0
 
     def do_POST(self):  # the name that http.server calls
-        request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        request = self.document()
         last = request["messages"][-1]["content"]
         text = last if request["model"] == "candidate" else self.judge(request)
         message = {"role": "assistant", "content": text}
-        body = json.dumps({"choices": [{"message": message, "finish_reason": "stop"}]}).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.reply({"choices": [{"message": message, "finish_reason": "stop"}]})
 
     @classmethod
     def judge(cls, request):
@@ -67,9 +59,6 @@ class Server(http.server.BaseHTTPRequestHandler):
         several = names[2].split(", ")
         return json.dumps(verdict if len(several) == 1 else {name: verdict for name in several})
 
-    def log_message(self, *_):
-        pass
-
 
 def check_silent(done, study):
     for text in (done.stdout, done.stderr):
@@ -82,7 +71,7 @@ def check_silent(done, study):
         program.check(not found, f"text in {file.name}")
 
 
-with program.temporary_directory() as folder:
+with program.temporary_directory() as folder, program.serving(Server) as server:
     folder = pathlib.Path(folder)
     texts = [f"Hi {SECRET}{line_break}{attack}" for attack in ATTACKS for line_break in BREAKS]
     program.check(len(texts) == 200, str(len(texts)))
@@ -91,9 +80,6 @@ with program.temporary_directory() as folder:
             messages = [{"role": "user", "content": text}, {"role": "assistant", "content": text}]
             file.write(json.dumps({"id": f"{SECRET}{index}", "messages": messages}) + "\n")
         file.write('{"id": "broken", "messages": [{"role": "user", "content": "OBEY zqxj\n')
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    url = f"http://127.0.0.1:{server.server_address[1]}/v1"
     for together in (1, 3):
         Server.asked = 0
         study = program.write_study(
@@ -104,7 +90,7 @@ with program.temporary_directory() as folder:
             roles={"judge": "vllm/judge"},
             grade={"behaviors": BEHAVIORS, "behaviors_per_call": together},
         )
-        environment = program.environment(VLLM_BASE_URL=url)
+        environment = program.environment(server)
         done = program.understudy("run", study, "--json", env=environment, expect=0)
         report = json.loads(done.stdout)
         program.check_counts(report)
@@ -117,5 +103,4 @@ with program.temporary_directory() as folder:
             program.check(verdicts["absent"] == 200, f"{name}: {verdicts}")
         check_silent(done, study)
         check_silent(program.understudy("run", study, env=environment), study)
-    server.shutdown()
     print("2 × 1,200 verdicts on 200 hostile transcripts, in both arms: none changed")

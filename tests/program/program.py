@@ -93,17 +93,59 @@ def numbers_of(*parts):
     return random.Random(hashlib.sha256("|".join(map(str, parts)).encode()).digest())
 
 
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Of a server on loopback whose client may be killed at any moment."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # a reply in two packets waits for the acknowledgement of the first
+
+    def document(self):
+        return json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+
+    def reply(self, document, status=200):
+        body = json.dumps(document).encode()  # writes NaN, as servers in Python do
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def handle(self):
+        with contextlib.suppress(ConnectionError):
+            super().handle()
+
+    def finish(self):
+        with contextlib.suppress(ConnectionError):
+            super().finish()
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving(handler):
+    """A server of this handler, with room for many connections at once."""
+
+    class Server(http.server.ThreadingHTTPServer):
+        request_queue_size = 128
+
+    server = Server(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield MockServer(None, f"http://127.0.0.1:{server.server_address[1]}/v1")
+    finally:
+        server.shutdown()
+
+
 @contextlib.contextmanager
 def model_server(answer):
     """An OpenAI-compatible server whose models say answer(request): a text, a whole message, or the
     status of a failure. `asked` counts the requests of each model."""
     asked = {}
 
-    class Models(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Models(Handler):
         def do_POST(self):
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            request = self.document()
             said = answer(request)
             asked[request["model"]] = asked.get(request["model"], 0) + 1
             if isinstance(said, int):
@@ -111,7 +153,7 @@ def model_server(answer):
                 return
             message = said if isinstance(said, dict) else {"role": "assistant", "content": said}
             finish = "tool_calls" if "tool_calls" in message else "stop"
-            body = json.dumps(
+            self.reply(
                 {
                     "id": "x",
                     "object": "chat.completion",
@@ -119,26 +161,11 @@ def model_server(answer):
                     "choices": [{"index": 0, "message": message, "finish_reason": finish}],
                     "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
                 }
-            ).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            with contextlib.suppress(ConnectionError):
-                self.wfile.write(body)
+            )
 
-        def log_message(self, *_):
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Models)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-        models = MockServer(None, url)
+    with serving(Models) as models:
         models.asked = asked
         yield models
-    finally:
-        server.shutdown()
 
 
 def verdict(present):
