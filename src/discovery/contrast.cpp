@@ -278,27 +278,27 @@ class Counting : public PairVisitor {
   std::uint64_t pairs_of_user_ = 0;
 };
 
-HalfRate rate_of(const ArmSums& sums, const HalfTotals& totals, double level) {
-  HalfRate rate;
-  rate.answers = sums.hits;
-  if (totals.pairs == 0) return {0, 0, {0, kPer}, level};
+// (11) and (12): linearized variance over users, against that of a binomial share. 1 where all or
+// none are hits.
+double effect_of(const ArmSums& sums, const HalfTotals& totals) {
   const auto n = static_cast<double>(totals.pairs);
   const auto users = static_cast<double>(totals.users);
   const double share = static_cast<double>(sums.hits) / n;
-  // (11) and (12): linearized variance over users, against that of a binomial share.
   const double squares =
       sums.squares - 2 * share * sums.products + share * share * totals.pair_squares;
   const double binomial = share * (1 - share) * n;
-  double effect = 1;
-  if (binomial > 0 && users > 1) {
-    effect = std::max(1.0, users / (users - 1) * squares / binomial);
-  }
-  const Interval interval =
-      clopper_pearson(static_cast<double>(sums.hits) / effect, n / effect, level);
-  rate.level = level;
-  rate.per_100k = share * kPer;
-  rate.interval = {interval.lo * kPer, interval.hi * kPer};
-  return rate;
+  if (binomial <= 0 || users <= 1) return 1;
+  return std::max(1.0, users / (users - 1) * squares / binomial);
+}
+
+HalfRate rate_of(const ArmSums& sums, const HalfTotals& totals, double effect, double level) {
+  const auto n = static_cast<double>(totals.pairs);
+  const auto hits = static_cast<double>(sums.hits);
+  const Interval interval = clopper_pearson(hits / effect, n / effect, level);
+  return {.answers = sums.hits,
+          .per_100k = hits / n * kPer,
+          .interval = {interval.lo * kPer, interval.hi * kPer},
+          .level = level};
 }
 
 std::vector<std::uint64_t> pairs_of(const CountedFeature& entry, bool more) {
@@ -335,9 +335,16 @@ ContrastFinding tested(const Hypothesis& hypothesis, const BySide<Lengths>& leng
 // 2005).
 void measure(ContrastFinding& finding, const CountedFeature& feature, const HalfTotals& totals,
              double level) {
-  const HalfCounts& half = feature.halves[1];
-  finding.logged = rate_of(half.arms[kLogged], totals, level);
-  finding.candidate = rate_of(half.arms[kCandidate], totals, level);
+  const BySide<ArmSums>& arms = feature.halves[1].arms;
+  // The same users answer in both arms: one without hits is as clustered as the other, if unseen.
+  const double effect =
+      std::max(effect_of(arms[kLogged], totals), effect_of(arms[kCandidate], totals));
+  const auto rate = [&](Side side) {
+    const bool is_seen = arms[side].hits > 0;
+    return rate_of(arms[side], totals, is_seen ? effect_of(arms[side], totals) : effect, level);
+  };
+  finding.logged = rate(kLogged);
+  finding.candidate = rate(kCandidate);
   finding.excess_per_100k = finding.candidate.per_100k - finding.logged.per_100k;
 }
 

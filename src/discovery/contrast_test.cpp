@@ -132,6 +132,18 @@ TEST(Contrast, CountsAUserOnce) {
   EXPECT_EQ(found.findings[0].candidate.per_100k, 1e5);
 }
 
+TEST(Contrast, IsNoSurerOfNoneThanOfSome) {
+  ByHand habits;
+  for (std::uint64_t user = 1; user <= 80; ++user) {
+    const std::vector<std::uint64_t> always(user % 2, 77);
+    for (int i = 0; i < 10; ++i) habits.add(user, {}, always);
+  }
+  const Contrast found = habits.run();
+  ASSERT_EQ(found.findings.size(), 1U);
+  EXPECT_EQ(found.findings[0].logged.answers, 0U);
+  EXPECT_GT(found.findings[0].logged.interval.hi, 5000) << "40 users are tested, not 400 answers";
+}
+
 TEST(Contrast, TellsWhatBecameRarer) {
   ByHand world;
   for (std::uint64_t user = 1; user <= 80; ++user)
