@@ -116,7 +116,7 @@ World heavy_world(std::uint64_t seed, const HeavyUsers& of) {
   return world;
 }
 
-TEST(Strata, AHeavyUserMakesNoKind) {
+TEST(SlowStrata, AHeavyUserMakesNoKind) {
   constexpr int kSeeds = 100;
   for (const HeavyUsers& of :
        {HeavyUsers{}, {.users = 1000, .exponent = 1.2, .most = 300}, {.rate = 0.1}}) {
@@ -140,7 +140,7 @@ TEST(Strata, AHeavyUserMakesNoKind) {
 }
 
 // Where users are alike in size, as before; where they are not, three times the rate takes more.
-TEST(Strata, ThreeTimesTheRateIsFound) {
+TEST(SlowStrata, ThreeTimesTheRateIsFound) {
   constexpr int kSeeds = 60;
   const auto found_in = [&](const HeavyUsers& of) {
     int found = 0, held = 0;
