@@ -21,7 +21,7 @@ bool is_bold(const std::string& text) {
   return text.find("**") != std::string::npos;
 }
 
-class FidelityTest : public FakeStudyTest {
+class SlowFidelityTest : public FakeStudyTest {
  protected:
   void SetUp() override {
     FakeStudyTest::SetUp();
@@ -70,7 +70,7 @@ class FidelityTest : public FakeStudyTest {
 };
 
 // The deployed model is what wrote the logs, and repeats what the logged answers before it did.
-TEST_F(FidelityTest, AModelThatRepeatsItselfDoesNotDriftFromItself) {
+TEST_F(SlowFidelityTest, AModelThatRepeatsItselfDoesNotDriftFromItself) {
   config_.sample.prefixes = kUsers * kTurns;
   Result<Study> study = open();
   ASSERT_TRUE(study.has_value());
