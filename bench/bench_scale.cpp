@@ -270,6 +270,10 @@ void multiply(const Scale& scale) {
        fmt::format("key + {} * n, status, attempts, window_bytes, bytes, trajectory", keys));
   copy("verdict_block", "grader, arm, first + count * n, count, bytes");
   sql += fmt::format(
+      "UPDATE stage SET detail = json_set(detail, '$.answers', detail ->> '$.answers' * {}) "
+      "WHERE name LIKE 'grade:%';",
+      times);
+  sql += fmt::format(
       "INSERT INTO prefix SELECT id + {}, conversation, cut, pi, content_hash FROM rest; COMMIT;",
       draws * (times - 1));
   if (const auto done = database->execute(sql); !done) fail(done.error().describe());
