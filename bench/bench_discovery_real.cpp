@@ -274,14 +274,14 @@ std::map<std::string, Item> items_of(const Contrasted& of, const Contrast& found
   return items;
 }
 
-void write_sheet(const Contrasted& of, const std::string& folder) {
+bool write_sheet(const Contrasted& of, const std::string& folder) {
   std::vector<SheetItem> items;
   for (const auto& [id, item] : items_of(of, contrast_of(of.pairs))) {
     const Pair& pair = of.pairs[item.pair];
     items.push_back({id, std::string(utf8_prefix(pair.request.content, kSheetBytes)),
                      std::string(utf8_prefix(answer_of(pair, item.second).text, kSheetBytes))});
   }
-  Readings(of.key).write_sheet(folder, std::move(items));
+  return Readings(of.key).write_sheet(folder, std::move(items));
 }
 
 // "12/14, 13/14": each reader's.
@@ -515,7 +515,15 @@ int main(int count, char** arguments) {
   using namespace understudy;
   const std::string_view flag = count > 1 ? arguments[1] : "";
   if (flag != "--sheet") return run(flag == "--read");
+  if (count != 3) {
+    fmt::print(stderr, "--sheet takes the folder that the sheets go to\n");
+    return 2;
+  }
   for (const Contrasted& one : contrasts()) {
-    if (!one.pairs.empty() && !one.pairs.front().first.refusal) write_sheet(one, arguments[2]);
+    if (one.pairs.empty() || one.pairs.front().first.refusal) continue;
+    if (!write_sheet(one, arguments[2])) {
+      fmt::print(stderr, "cannot write to {}\n", arguments[2]);
+      return 4;
+    }
   }
 }

@@ -85,7 +85,7 @@ std::vector<std::pair<int, int>> Readings::both(const ReadFinding& finding) cons
   return marks;
 }
 
-void Readings::write_sheet(const std::string& directory, std::vector<SheetItem> items) const {
+bool Readings::write_sheet(const std::string& directory, std::vector<SheetItem> items) const {
   std::ofstream out(directory + "/" + key_ + ".md");
   out << "For each answer: does it bear the statement out? Write a line ITEM,MARKS with a "
          "character "
@@ -101,6 +101,7 @@ void Readings::write_sheet(const std::string& directory, std::vector<SheetItem> 
         << quoted(item.asked) << "answer\n"
         << quoted(item.answer);
   }
+  return static_cast<bool>(out.flush());
 }
 
 }  // namespace understudy

@@ -43,8 +43,8 @@ class Readings {
   /// Marks of the first two readers on the same answers.
   [[nodiscard]] std::vector<std::pair<int, int>> both(const ReadFinding& finding) const;
 
-  /// DIRECTORY/KEY.md, for a reader.
-  void write_sheet(const std::string& directory, std::vector<SheetItem> items) const;
+  /// DIRECTORY/KEY.md, for a reader. False where it cannot be written.
+  [[nodiscard]] bool write_sheet(const std::string& directory, std::vector<SheetItem> items) const;
 
  private:
   using Marks = std::vector<std::pair<std::string, std::string>>;  // item, a character a statement
