@@ -23,7 +23,8 @@ std::vector<File> read_tree(const fs::path& root) {
   for (auto it = fs::recursive_directory_iterator(root); it != fs::end(it); ++it) {
     const fs::path& path = it->path();
     if (it->is_directory()) {
-      if (it.depth() == 0 && kSkipped.contains(path.filename().string())) {
+      const bool skipped = it.depth() == 0 && kSkipped.contains(path.filename().string());
+      if (skipped || fs::exists(path / "study.db")) {  // somebody tried the program here
         it.disable_recursion_pending();
       }
       continue;
